@@ -1,0 +1,148 @@
+package autoscale
+
+import (
+	"fmt"
+	"math"
+)
+
+const (
+	defaultScrapeSeconds = 15
+	// maxReplicas keeps absurd samples from overflowing.
+	maxReplicas = 1_000_000
+)
+
+// problem is a reason not to trust data; the zero problem is none.
+type problem struct{ code, text string }
+
+func (p problem) isSet() bool { return p.code != "" }
+
+// reading is what one metric asks for.
+type reading struct {
+	name    string
+	target  float64
+	pods    int // ready pods
+	covered int // those with a fresh sample
+	sum     float64
+	raw     float64 // replicas before rounding
+	desired int     // of the observed clusters
+	problem problem // set: the metric says nothing
+}
+
+func (r reading) partial() bool { return r.covered < r.pods }
+
+func measure(m Metric, v view, staleAfter float64, rounding string) reading {
+	r := reading{name: m.Name, target: m.TargetPercent, pods: len(v.ready)}
+	byPod, p := index(m, v)
+	if p.isSet() {
+		r.problem = p
+		return r
+	}
+	for _, key := range v.ready {
+		s, ok := byPod[key]
+		switch {
+		case !ok || s.Missing:
+		case !(s.Percent >= 0) || math.IsInf(s.Percent, 0): // also NaN
+			r.problem = problem{ReasonInvalidSample, fmt.Sprintf("pod %s has %v %% of %s", key.pod, s.Percent, m.Name)}
+			return r
+		case fresh(s.AgeSeconds, staleAfter):
+			r.covered++
+			r.sum += s.Percent
+		}
+	}
+	if r.covered == 0 {
+		r.problem = problem{ReasonNoSamples, fmt.Sprintf("none of %d ready pods has a fresh %s sample", r.pods, m.Name)}
+		return r
+	}
+	r.raw = tidy(r.sum / m.TargetPercent)
+	r.desired = round(r.raw, rounding)
+	return r
+}
+
+// index checks the answer as a whole (rule A1) and arranges it by pod.
+func index(m Metric, v view) (map[podKey]Sample, problem) {
+	switch {
+	case !(m.TargetPercent > 0) || math.IsInf(m.TargetPercent, 0):
+		return nil, problem{ReasonBadTarget, fmt.Sprintf("the target of %s is %v %%", m.Name, m.TargetPercent)}
+	case len(m.Warnings) > 0:
+		return nil, problem{ReasonWarnings, fmt.Sprintf("the answer for %s carries a warning: %s", m.Name, m.Warnings[0])}
+	case len(v.ready) == 0:
+		return nil, problem{ReasonNoReadyPods, "no ready pod can be observed"}
+	}
+	byPod := make(map[podKey]Sample, len(m.Samples))
+	for _, s := range m.Samples {
+		key := podKey{s.Cluster, s.Pod}
+		if _, twice := byPod[key]; twice {
+			return nil, problem{ReasonDuplicateSeries, fmt.Sprintf("a pod of %s has several series of %s", s.Cluster, m.Name)}
+		}
+		byPod[key] = s
+	}
+	return byPod, problem{}
+}
+
+// fresh is rule A2's age. A sample from the future by as much is as little trusted: a clock is off.
+func fresh(age, staleAfter float64) bool {
+	return math.Abs(age) < staleAfter // false for NaN
+}
+
+// tidy takes the noise of binary floats off, so that 6.000000000000001 does not round UP to 7.
+func tidy(f float64) float64 {
+	if f > maxReplicas {
+		return maxReplicas
+	}
+	return math.Round(f*1e6) / 1e6
+}
+
+func round(f float64, rounding string) int {
+	switch rounding {
+	case RoundUp:
+		return int(math.Ceil(f))
+	case RoundDown:
+		return int(math.Floor(f))
+	}
+	return int(math.Round(f))
+}
+
+// survey is all metrics together.
+type survey struct {
+	readings []reading
+	// best is the index of the usable reading that asks for the most; -1 without one.
+	best int
+	// problem is the first reason why data is not complete.
+	problem problem
+}
+
+func (s survey) usable() bool { return s.best >= 0 }
+
+func surveyAll(in Input, v view, rounding string) survey {
+	scrape := in.ScrapeIntervalSeconds
+	if !(scrape > 0) {
+		scrape = defaultScrapeSeconds
+	}
+	s := survey{best: -1}
+	for _, m := range in.Metrics {
+		s.add(measure(m, v, 2*scrape, rounding))
+	}
+	if len(in.Metrics) == 0 {
+		s.problem = problem{ReasonNoMetrics, "the policy names no metric"}
+	}
+	if !s.problem.isSet() {
+		s.problem = v.blind()
+	}
+	return s
+}
+
+func (s *survey) add(r reading) {
+	s.readings = append(s.readings, r)
+	p := r.problem
+	if !p.isSet() {
+		if s.best < 0 || r.raw > s.readings[s.best].raw {
+			s.best = len(s.readings) - 1
+		}
+		if r.partial() {
+			p = problem{ReasonPartialData, fmt.Sprintf("%d of %d ready pods have no fresh %s sample", r.pods-r.covered, r.pods, r.name)}
+		}
+	}
+	if !s.problem.isSet() {
+		s.problem = p
+	}
+}

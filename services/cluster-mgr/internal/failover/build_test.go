@@ -1,0 +1,140 @@
+package failover
+
+import (
+	"fmt"
+	"strings"
+
+	"gantry.dev/services/cluster-mgr/internal/placement"
+)
+
+var small = placement.Resources{MilliCPU: 500, MemoryBytes: 128 << 20}
+
+// site is an eligible cluster with full traffic and room for so many more replicas of small.
+func site(name string, room int) Cluster {
+	return Cluster{Name: name, Eligible: true, TrafficPercent: 100, Nodes: []placement.Node{{
+		Name: "n1", Allocatable: placement.Resources{MilliCPU: int64(room) * 500, MemoryBytes: 64 << 30},
+	}}}
+}
+
+func lost(name string) Cluster {
+	return Cluster{Name: name, Reason: "is DOWN", TrafficPercent: 100}
+}
+
+// app has the given replicas in site-a, site-b, ...
+func app(name string, replicas ...int) App {
+	a := App{Name: name, PerReplica: small}
+	for i, n := range replicas {
+		a.Clusters = append(a.Clusters, Here{Cluster: fmt.Sprintf("site-%c", 'a'+i), Replicas: n})
+	}
+	return a
+}
+
+// text is one line per step: "SET_TRAFFIC site-b 75", "PLACE site-a web=4".
+func text(list []Step) []string {
+	out := []string{}
+	for _, s := range list {
+		line := string(s.Kind) + " " + s.Cluster
+		if s.Kind == StepSetTraffic {
+			line += fmt.Sprintf(" %d", s.TrafficPercent)
+		}
+		for _, a := range s.Assignments {
+			line += fmt.Sprintf(" %s=%d", a.App, a.Replicas)
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+func lines(s string) []string {
+	out := []string{}
+	for l := range strings.SplitSeq(strings.TrimSpace(s), "\n") {
+		if l = strings.TrimSpace(l); l != "" {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// world is the simplest executor: it does at once what a step says.
+type world struct {
+	plan     Plan
+	at       Progress
+	now      int64
+	traffic  map[string]int
+	closed   map[string]bool
+	ready    map[string]int // "cluster/app"
+	log      []Step
+	observe  func(*Observation)
+	outcome  Decision
+	reversed string
+}
+
+func newWorld(p Plan) *world {
+	return &world{plan: p, now: 1_790_000_000, traffic: map[string]int{}, closed: map[string]bool{}, ready: map[string]int{}}
+}
+
+func (w *world) see() Observation {
+	o := Observation{NowUnix: w.now, Agents: 2, AgentsServing: 2}
+	for _, s := range append(append([]Step{}, w.plan.Steps...), w.plan.Reverse...) {
+		for _, a := range s.Assignments {
+			n := w.ready[s.Cluster+"/"+a.App]
+			o.Ready = append(o.Ready, Ready{Cluster: s.Cluster, App: a.App, Assigned: a.Replicas, Ready: n})
+		}
+	}
+	if w.observe != nil {
+		w.observe(&o)
+	}
+	return o
+}
+
+// turn asks once and does what is answered; false: the plan has ended.
+func (w *world) turn() bool {
+	d := Next(w.plan, w.at, w.see())
+	w.at, w.outcome = d.Progress, d
+	switch d.Action {
+	case Run:
+		w.do(d.Step)
+		w.at = w.at.Advance()
+	case Wait:
+		w.now++
+		w.grow(d.Step)
+	case Reverse:
+		w.reversed = d.Reason
+	default:
+		return false
+	}
+	return true
+}
+
+func (w *world) do(s Step) {
+	w.log = append(w.log, s)
+	switch s.Kind {
+	case StepSetTraffic:
+		w.traffic[s.Cluster] = s.TrafficPercent
+	case StepEvacuate:
+		w.closed[s.Cluster] = true
+	case StepAdmit:
+		w.closed[s.Cluster] = false
+	}
+}
+
+// grow makes one replica of each app ready per second.
+func (w *world) grow(s Step) {
+	if s.Kind != StepWaitReady {
+		return
+	}
+	for _, a := range s.Assignments {
+		if key := s.Cluster + "/" + a.App; w.ready[key] < a.Replicas {
+			w.ready[key]++
+		}
+	}
+}
+
+func (w *world) run() *world {
+	for range 10_000 {
+		if !w.turn() {
+			return w
+		}
+	}
+	panic("the plan does not end")
+}

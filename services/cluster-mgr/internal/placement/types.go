@@ -1,0 +1,138 @@
+// Package placement divides the replicas of an app over clusters. It is pure: the same Input
+// gives the same Plan, byte for byte as JSON, whatever the order of clusters and nodes in it.
+//
+// The rules:
+//
+//   - Room is counted in whole replicas per node, free = allocatable - max(requested, used), so
+//     that fragmentation counts: ten nodes with half a core free do not fit one replica of a core.
+//     The app's own current replicas already occupy capacity and are added back.
+//   - Webster's method (Sainte-Lague) by that room times the cluster's weight; ties by name order.
+//   - Scaling up seats only the additional replicas, scaling down takes back the seats Webster
+//     would have given last; so the division stays in proportion with the fewest moves.
+//   - Per-cluster minimum and maximum bind always. A minimum that has no room is served as far as
+//     it goes; minima beyond the wanted total share it by the same method.
+//   - Rebalance divides anew; only exact ties favour where replicas already are.
+//   - A held cluster (in rotation, not observable) keeps its replicas: unreachable is not empty
+//     (rule C1). They count against the wanted total,
+//     unless the cluster is idle.
+//   - Any other cluster that is not eligible gives its replicas to the rest.
+//   - Not enough room changes nothing: the shares stay and the shortfall is named per resource.
+//     Only Partly places what fits.
+package placement
+
+// Resources is an amount of CPU and memory. Negative amounts count as 0.
+type Resources struct {
+	MilliCPU    int64 `json:"milli_cpu"`
+	MemoryBytes int64 `json:"memory_bytes"`
+}
+
+// Node is one Kubernetes node as ipaas reports it.
+type Node struct {
+	Name        string    `json:"name"`
+	Allocatable Resources `json:"allocatable"`
+	// Requested is the sum of the requests of the pods on the node.
+	Requested Resources `json:"requested"`
+	// Used is the measured use; zero where nothing is measured, then requests alone count.
+	Used Resources `json:"used"`
+	// MaxPods is how many pods the kubelet takes; 0 = 110, the kubelet's default.
+	MaxPods int `json:"max_pods,omitempty"`
+	// Pods is how many of them are there already.
+	Pods int `json:"pods,omitempty"`
+}
+
+// Cluster is one cluster as a place for the app. Names are unique within an Input.
+type Cluster struct {
+	Name  string `json:"name"`
+	Nodes []Node `json:"nodes"`
+	// Eligible is whether the app may run here; if not, Reason says why as part of a sentence
+	// ("is cordoned").
+	Eligible bool   `json:"eligible"`
+	Reason   string `json:"reason,omitempty"`
+	// Hold keeps exactly Current replicas here, whatever else is set: the cluster is in rotation
+	// but cannot be observed (rule C1).
+	Hold bool `json:"hold,omitempty"`
+	// Idle, with Hold: the cluster gets no traffic, so its replicas serve nobody and do not count
+	// against Desired (which autoscale means for the clusters in rotation).
+	Idle bool `json:"idle,omitempty"`
+	// Min and Max bound the replicas here; 0 = no limit.
+	Min int `json:"min,omitempty"`
+	Max int `json:"max,omitempty"`
+	// Weight multiplies the room in the division; 0 = 1, at most 1,000,000.
+	Weight int `json:"weight,omitempty"`
+	// Current is how many replicas of this app are assigned here now.
+	Current int `json:"current"`
+}
+
+// Input is everything that a placement depends on.
+type Input struct {
+	App string `json:"app"`
+	// Desired is the wanted total over all clusters, at most 100,000.
+	Desired    int       `json:"desired"`
+	PerReplica Resources `json:"per_replica"`
+	Clusters   []Cluster `json:"clusters"`
+	// Rebalance divides all replicas anew instead of the difference only.
+	Rebalance bool `json:"rebalance,omitempty"`
+	// Partly places what fits where not all does, and still names the shortfall: of a lost cluster
+	// as much is saved as there is room for.
+	Partly bool `json:"partly,omitempty"`
+}
+
+// Share is what one cluster gets.
+type Share struct {
+	Cluster  string `json:"cluster"`
+	Replicas int    `json:"replicas"`
+	// From is the number before this plan.
+	From int `json:"from"`
+	// Fits is how many replicas of the app could run here at all, the present ones included.
+	Fits int `json:"fits"`
+	// Reason is a sentence for people.
+	Reason string `json:"reason"`
+}
+
+// Plan is the outcome: one share per cluster of the Input, in name order.
+type Plan struct {
+	Shares  []Share `json:"shares"`
+	Formula string  `json:"formula"`
+	// Shortfall is set when the wanted replicas do not fit; then the shares are unchanged, unless
+	// the Input said Partly.
+	Shortfall *Shortfall `json:"shortfall,omitempty"`
+}
+
+// Shortfall says what is missing to place all wanted replicas.
+type Shortfall struct {
+	// Replicas that do not fit anywhere.
+	Replicas int `json:"replicas"`
+	// MilliCPU and MemoryBytes are 0 when that resource is not what is short.
+	MilliCPU    int64  `json:"milli_cpu"`
+	MemoryBytes int64  `json:"memory_bytes"`
+	Sentence    string `json:"sentence"`
+}
+
+// Total is the sum of all shares.
+func (p Plan) Total() int {
+	sum := 0
+	for _, s := range p.Shares {
+		sum += s.Replicas
+	}
+	return sum
+}
+
+// Replicas is the share of one cluster; 0 for a cluster that is not in the plan.
+func (p Plan) Replicas(cluster string) int {
+	for _, s := range p.Shares {
+		if s.Cluster == cluster {
+			return s.Replicas
+		}
+	}
+	return 0
+}
+
+// Changed tells whether any share differs from what is assigned now.
+func (p Plan) Changed() bool {
+	for _, s := range p.Shares {
+		if s.Replicas != s.From {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,44 @@
+package placement
+
+import "math/bits"
+
+// before tells whether cluster i, having n seats, gets its next seat before cluster j, having m:
+// votes(i)/(2n+1) > votes(j)/(2m+1), compared crosswise in whole numbers so that no rounding of
+// a float decides. On equality, dividing anew favours a cluster that loses nothing by it;
+// then the name that sorts first is first.
+func (d *division) before(i, n, j, m int) bool {
+	switch compareProducts(d.votes(i), odd(m), d.votes(j), odd(n)) {
+	case 1:
+		return true
+	case -1:
+		return false
+	}
+	if d.in.Rebalance {
+		mine, theirs := n < d.seat[i].Current, m < d.seat[j].Current
+		if mine != theirs {
+			return mine
+		}
+	}
+	return i < j
+}
+
+func (d *division) votes(i int) uint64 {
+	return uint64(d.seat[i].fits) * uint64(d.seat[i].Weight)
+}
+
+func odd(n int) uint64 {
+	return 2*uint64(n) + 1
+}
+
+// compareProducts is -1, 0 or 1 as a*b is less than, equal to or more than c*e, without overflow.
+func compareProducts(a, b, c, e uint64) int {
+	h1, l1 := bits.Mul64(a, b)
+	h2, l2 := bits.Mul64(c, e)
+	switch {
+	case h1 > h2 || h1 == h2 && l1 > l2:
+		return 1
+	case h1 < h2 || l1 < l2:
+		return -1
+	}
+	return 0
+}
