@@ -13,6 +13,15 @@ import (
 // retryPause is the time between two attempts to list or watch.
 const retryPause = 500 * time.Millisecond
 
+// RawEvent is an Event whose value has not been decoded.
+type RawEvent struct {
+	Key, Value  []byte
+	ModRevision int64
+	Deleted     bool
+	Synced      bool
+	Revision    int64
+}
+
 // Event is one change, or the mark that the list is complete.
 type Event[T proto.Message] struct {
 	// Value is nil when Deleted or Synced.
@@ -29,7 +38,23 @@ type Event[T proto.Message] struct {
 // a list that follows a break, keys that have gone are given as Deleted.
 // Watch outlives a dead etcd; it returns only when ctx ends or fn fails.
 func Watch[T proto.Message](ctx context.Context, c *clientv3.Client, prefix string, create func() T, from int64, fn func(Event[T]) error) error {
-	w := watcher[T]{client: c, prefix: prefix, create: create, fn: fn, known: map[string]bool{}, revision: from}
+	return WatchRaw(ctx, c, prefix, from, func(raw RawEvent) error {
+		e := Event[T]{Deleted: raw.Deleted, Synced: raw.Synced, Revision: raw.Revision}
+		if raw.Deleted || raw.Synced {
+			e.Key = string(raw.Key)
+			return fn(e)
+		}
+		var err error
+		if e.Item, err = decode(raw.Key, raw.Value, raw.ModRevision, create); err != nil {
+			return err
+		}
+		return fn(e)
+	})
+}
+
+// WatchRaw is Watch for values of any kind.
+func WatchRaw(ctx context.Context, c *clientv3.Client, prefix string, from int64, fn func(RawEvent) error) error {
+	w := watcher{client: c, prefix: prefix, fn: fn, known: map[string]bool{}, revision: from}
 	for {
 		if err := w.follow(ctx); err != nil {
 			return err
@@ -42,11 +67,10 @@ func Watch[T proto.Message](ctx context.Context, c *clientv3.Client, prefix stri
 	}
 }
 
-type watcher[T proto.Message] struct {
+type watcher struct {
 	client *clientv3.Client
 	prefix string
-	create func() T
-	fn     func(Event[T]) error
+	fn     func(RawEvent) error
 	// Keys given and not deleted.
 	known map[string]bool
 	// All events up to here have been given; 0: list first.
@@ -55,7 +79,7 @@ type watcher[T proto.Message] struct {
 
 // follow lists if necessary and watches until the watch breaks. It fails only
 // when fn does.
-func (w *watcher[T]) follow(ctx context.Context) error {
+func (w *watcher) follow(ctx context.Context) error {
 	if w.revision == 0 {
 		ok, err := w.list(ctx)
 		if !ok || err != nil {
@@ -80,52 +104,45 @@ func (w *watcher[T]) follow(ctx context.Context) error {
 }
 
 // list reports false when etcd does not answer.
-func (w *watcher[T]) list(ctx context.Context) (bool, error) {
+func (w *watcher) list(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	items, revision, err := List(ctx, w.client, w.prefix, w.create)
+	r, err := w.client.Get(ctx, w.prefix, clientv3.WithPrefix())
 	if err != nil {
 		return false, nil //nolint:nilerr // unreachable is not empty: try again
 	}
 	gone := w.known
 	w.known = map[string]bool{}
-	for _, item := range items {
-		delete(gone, item.Key)
-		w.known[item.Key] = true
-		if err := w.fn(Event[T]{Item: item, Revision: item.ModRevision}); err != nil {
+	for _, kv := range r.Kvs {
+		delete(gone, string(kv.Key))
+		w.known[string(kv.Key)] = true
+		if err := w.fn(RawEvent{Key: kv.Key, Value: kv.Value, ModRevision: kv.ModRevision, Revision: kv.ModRevision}); err != nil {
 			return false, err
 		}
 	}
+	revision := r.Header.GetRevision()
 	for key := range gone {
-		if err := w.fn(Event[T]{Item: Item[T]{Key: key}, Deleted: true, Revision: revision}); err != nil {
+		if err := w.fn(RawEvent{Key: []byte(key), Deleted: true, Revision: revision}); err != nil {
 			return false, err
 		}
 	}
 	w.revision = revision
-	return true, w.fn(Event[T]{Synced: true, Revision: revision})
+	return true, w.fn(RawEvent{Synced: true, Revision: revision})
 }
 
-func (w *watcher[T]) give(r clientv3.WatchResponse) error {
+func (w *watcher) give(r clientv3.WatchResponse) error {
 	for _, e := range r.Events {
-		event, err := w.event(e)
-		if err != nil {
+		raw := RawEvent{Key: e.Kv.Key, Value: e.Kv.Value, ModRevision: e.Kv.ModRevision, Revision: e.Kv.ModRevision}
+		if e.Type == clientv3.EventTypeDelete {
+			raw.Deleted = true
+			delete(w.known, string(e.Kv.Key))
+		} else {
+			w.known[string(e.Kv.Key)] = true
+		}
+		if err := w.fn(raw); err != nil {
 			return err
 		}
-		if err := w.fn(event); err != nil {
-			return err
-		}
-		w.revision = e.Kv.ModRevision
+		w.revision = raw.Revision
 	}
 	return nil
-}
-
-func (w *watcher[T]) event(e *clientv3.Event) (Event[T], error) {
-	key := string(e.Kv.Key)
-	if e.Type == clientv3.EventTypeDelete {
-		delete(w.known, key)
-		return Event[T]{Item: Item[T]{Key: key}, Deleted: true, Revision: e.Kv.ModRevision}, nil
-	}
-	w.known[key] = true
-	item, err := decode(e.Kv.Key, e.Kv.Value, e.Kv.ModRevision, w.create)
-	return Event[T]{Item: item, Revision: e.Kv.ModRevision}, err
 }

@@ -1,0 +1,250 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"gantry.dev/pkg/fault"
+	"gantry.dev/pkg/names"
+	gantryv1 "gantry.dev/proto/gen/gantry/v1"
+	"gantry.dev/services/cluster-mgr/internal/store"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+type appService struct {
+	gantryv1.UnimplementedAppServiceServer
+	*Services
+}
+
+func (s *appService) CreateApp(ctx context.Context, r *gantryv1.CreateAppRequest) (*gantryv1.App, error) {
+	if err := own(r.GetParent(), r.GetApp().GetName()); err != nil {
+		return nil, err
+	}
+	return s.create(ctx, r, r.GetApp(), r.GetValidateOnly())
+}
+
+func (s *appService) create(ctx context.Context, r mutation, app *gantryv1.App, validateOnly bool) (*gantryv1.App, error) {
+	first := &gantryv1.App{}
+	if etag, found, err := s.answered(ctx, r, first); found || err != nil {
+		first.Etag = etag
+		return first, err
+	}
+	parent := names.Parent(app.GetName())
+	if _, err := s.Store.Projects.Get(ctx, parent); err != nil {
+		return nil, err
+	}
+	if _, err := s.Store.Apps.Get(ctx, app.GetName()); err == nil {
+		return nil, fault.Exists("APP_EXISTS", "%s exists already; change it with UpdateApp", app.GetName())
+	}
+	if _, err := s.Store.Deletions.Get(ctx, app.GetName()); err == nil {
+		return nil, fault.Precondition("APP_BEING_DELETED", "%s is still being removed from its clusters; try again in a moment", app.GetName())
+	}
+	next := &gantryv1.App{Name: app.GetName(), Spec: app.GetSpec(), CreateTime: timestamppb.Now()}
+	assignment := store.Item[store.Assignment]{Value: store.Assignment{App: app.GetName(), Desired: desired(app.GetSpec(), int(app.GetSpec().GetReplicas()))}}
+	return s.release(ctx, r, release{app: next, assignment: assignment}, validateOnly)
+}
+
+// desired is a wanted number within the bounds of the app's policy.
+func desired(spec *gantryv1.AppSpec, replicas int) int {
+	if a := spec.GetAutoscale(); a != nil {
+		return max(int(a.GetMinReplicas()), min(replicas, int(a.GetMaxReplicas())))
+	}
+	return replicas
+}
+
+func (s *appService) GetApp(ctx context.Context, r *gantryv1.GetAppRequest) (*gantryv1.App, error) {
+	item, err := s.Store.Apps.Get(ctx, r.GetName())
+	if err != nil {
+		return nil, err
+	}
+	return s.shown(ctx, item)
+}
+
+func (s *appService) ListApps(ctx context.Context, r *gantryv1.ListAppsRequest) (*gantryv1.ListAppsResponse, error) {
+	var failed error
+	list, next, err := page(ctx, s.Store.Apps, r, below(r.GetParent()), false, func(item store.Item[*gantryv1.App]) (*gantryv1.App, bool) {
+		app, err := s.shown(ctx, item)
+		if err != nil {
+			failed = err
+		}
+		return app, true
+	})
+	if err == nil {
+		err = failed
+	}
+	return &gantryv1.ListAppsResponse{Apps: list, NextPageToken: next}, err
+}
+
+func (s *appService) UpdateApp(ctx context.Context, r *gantryv1.UpdateAppRequest) (*gantryv1.App, error) {
+	item, err := s.Store.Apps.Get(ctx, r.GetApp().GetName())
+	if r.GetAllowMissing() && fault.Is(err, fault.KindNotFound) {
+		return s.create(ctx, r, r.GetApp(), r.GetValidateOnly())
+	}
+	if err != nil {
+		return nil, err
+	}
+	first := &gantryv1.App{}
+	if etag, found, err := s.answered(ctx, r, first); found || err != nil {
+		first.Etag = etag
+		return first, err
+	}
+	if err := current(item, r.GetApp().GetEtag()); err != nil {
+		return nil, err
+	}
+	next := proto.CloneOf(item.Value)
+	if err := applyMask(next, r.GetApp(), r.GetUpdateMask(), "spec"); err != nil {
+		return nil, err
+	}
+	if proto.Equal(next.GetSpec(), item.Value.GetSpec()) {
+		return s.shown(ctx, item)
+	}
+	assignment, err := s.Store.Assignments.Get(ctx, item.Name)
+	if err != nil {
+		return nil, err
+	}
+	wanted := assignment.Value.Desired
+	if next.GetSpec().GetAutoscale() == nil {
+		wanted = int(next.GetSpec().GetReplicas())
+	}
+	assignment.Value.Desired = desired(next.GetSpec(), wanted)
+	return s.release(ctx, r, release{app: next, revision: item.ModRevision, assignment: assignment, before: item.Value.GetSpec()}, r.GetValidateOnly())
+}
+
+// DeleteApp forgets the app at once; the leader then removes it from the
+// clusters, those that cannot be asked as soon as they can.
+func (s *appService) DeleteApp(ctx context.Context, r *gantryv1.DeleteAppRequest) (*emptypb.Empty, error) {
+	item, err := s.Store.Apps.Get(ctx, r.GetName())
+	if err != nil {
+		return nil, err
+	}
+	if err := current(item, r.GetEtag()); err != nil {
+		return nil, err
+	}
+	routes, _, err := s.Store.Routes.List(ctx, names.Parent(r.GetName())+"/")
+	if err != nil {
+		return nil, err
+	}
+	for _, route := range routes {
+		if route.Value.GetApp() == r.GetName() {
+			return nil, fault.Precondition("APP_IN_USE", "%s leads to %s; delete it first", route.Name, r.GetName())
+		}
+	}
+	clusters, _, err := s.Store.Clusters.List(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	releases, _, err := s.Store.Releases.List(ctx, r.GetName()+"/")
+	if err != nil {
+		return nil, err
+	}
+	deletion := store.Deletion{App: r.GetName()}
+	for _, c := range clusters {
+		deletion.Clusters = append(deletion.Clusters, c.Name)
+	}
+	change := store.NewChange()
+	s.Store.Apps.Delete(change, item.Name, item.ModRevision)
+	s.Store.Assignments.Delete(change, item.Name, store.Any)
+	s.Store.Deletions.Put(change, item.Name, deletion, store.Any)
+	for _, old := range releases {
+		s.Store.Releases.Delete(change, old.Name, store.Any)
+	}
+	_, err = s.Store.Commit(ctx, change)
+	return &emptypb.Empty{}, err
+}
+
+func (s *appService) ScaleApp(ctx context.Context, r *gantryv1.ScaleAppRequest) (*gantryv1.App, error) {
+	item, err := s.Store.Apps.Get(ctx, r.GetName())
+	if err != nil {
+		return nil, err
+	}
+	first := &gantryv1.App{}
+	if etag, found, err := s.answered(ctx, r, first); found || err != nil {
+		first.Etag = etag
+		return first, err
+	}
+	if err := current(item, r.GetEtag()); err != nil {
+		return nil, err
+	}
+	if a := item.Value.GetSpec().GetAutoscale(); a != nil {
+		return nil, fault.Precondition("AUTOSCALED", "the autoscaler owns the replicas of %s (%d to %d); change minReplicas and maxReplicas of its policy, or remove the policy", r.GetName(), a.GetMinReplicas(), a.GetMaxReplicas())
+	}
+	assignment, err := s.Store.Assignments.Get(ctx, item.Name)
+	if err != nil {
+		return nil, err
+	}
+	next := proto.CloneOf(item.Value)
+	next.Spec.Replicas = r.GetReplicas()
+	assignment.Value.Desired = int(r.GetReplicas())
+	return s.release(ctx, r, release{app: next, revision: item.ModRevision, assignment: assignment, before: item.Value.GetSpec()}, false)
+}
+
+func (s *appService) RollbackApp(ctx context.Context, r *gantryv1.RollbackAppRequest) (*gantryv1.App, error) {
+	item, err := s.Store.Apps.Get(ctx, r.GetName())
+	if err != nil {
+		return nil, err
+	}
+	first := &gantryv1.App{}
+	if etag, found, err := s.answered(ctx, r, first); found || err != nil {
+		first.Etag = etag
+		return first, err
+	}
+	old, err := s.Store.Releases.Get(ctx, releaseName(r.GetName(), r.GetRelease()))
+	if err != nil {
+		return nil, err
+	}
+	assignment, err := s.Store.Assignments.Get(ctx, item.Name)
+	if err != nil {
+		return nil, err
+	}
+	next := proto.CloneOf(item.Value)
+	next.Spec = old.Value.GetSpec()
+	wanted := assignment.Value.Desired
+	if next.GetSpec().GetAutoscale() == nil && item.Value.GetSpec().GetAutoscale() == nil {
+		wanted = int(next.GetSpec().GetReplicas())
+	}
+	assignment.Value.Desired = desired(next.GetSpec(), wanted)
+	return s.release(ctx, r, release{app: next, revision: item.ModRevision, assignment: assignment, digest: old.Value.GetDigest(), of: r.GetRelease()}, false)
+}
+
+func (s *appService) ListReleases(ctx context.Context, r *gantryv1.ListReleasesRequest) (*gantryv1.ListReleasesResponse, error) {
+	list, next, err := page(ctx, s.Store.Releases, r, r.GetParent()+"/releases/", true, func(item store.Item[*gantryv1.Release]) (*gantryv1.Release, bool) {
+		return item.Value, true
+	})
+	return &gantryv1.ListReleasesResponse{Releases: list, NextPageToken: next}, err
+}
+
+func (s *appService) ListPods(ctx context.Context, r *gantryv1.ListPodsRequest) (*gantryv1.ListPodsResponse, error) {
+	if _, err := s.Store.Apps.Get(ctx, r.GetParent()); err != nil {
+		return nil, err
+	}
+	clusters, _, err := s.Store.Clusters.List(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	out := &gantryv1.ListPodsResponse{}
+	view := s.Observer.View()
+	for _, c := range clusters {
+		seen := view.Clusters[c.Name]
+		if seen.Attempt.IsZero() || seen.WorkloadsErr != nil || !seen.State.GetApiServerReady() {
+			out.Unreachable = append(out.Unreachable, c.Name)
+		}
+		for _, p := range seen.Pods {
+			if p.GetApp() == r.GetParent() {
+				out.Pods = append(out.Pods, p)
+			}
+		}
+	}
+	slices.SortStableFunc(out.Pods, func(a, b *gantryv1.Pod) int {
+		return cmp.Compare(a.GetCluster()+a.GetName(), b.GetCluster()+b.GetName())
+	})
+	return out, nil
+}
+
+// releaseName sorts by number up to a million releases.
+func releaseName(app string, number int32) string {
+	return fmt.Sprintf("%s/releases/%06d", app, number)
+}

@@ -1,0 +1,129 @@
+package api
+
+import (
+	"context"
+
+	"gantry.dev/pkg/fault"
+	"gantry.dev/pkg/names"
+	gantryv1 "gantry.dev/proto/gen/gantry/v1"
+	"gantry.dev/services/cluster-mgr/internal/store"
+	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+type gatewayService struct {
+	gantryv1.UnimplementedGatewayServiceServer
+	*Services
+}
+
+// shown adds what each node said last.
+func (s *gatewayService) shown(item store.Item[*gantryv1.Gateway]) *gantryv1.Gateway {
+	g := item.Value
+	g.Etag = item.ETag()
+	agents := s.Observer.View().Agents
+	for _, n := range g.GetNodes() {
+		seen := agents[names.ID(item.Name)+"/"+n.GetName()]
+		status := &gantryv1.GatewayNodeStatus{Node: n.GetName(), Reachable: seen.Err == nil && seen.Status != nil}
+		if status.GetReachable() {
+			status.HoldsVip, status.Generation, status.Message = seen.Status.GetHoldsVip(), seen.Status.GetGeneration(), seen.Status.GetMessage()
+		} else if seen.Err != nil {
+			status.Message = seen.Err.Error()
+		}
+		g.Status = append(g.Status, status)
+	}
+	return g
+}
+
+func (s *gatewayService) CreateGateway(ctx context.Context, r *gantryv1.CreateGatewayRequest) (*gantryv1.Gateway, error) {
+	first := &gantryv1.Gateway{}
+	if etag, found, err := s.answered(ctx, r, first); found || err != nil {
+		first.Etag = etag
+		return first, err
+	}
+	g := &gantryv1.Gateway{
+		Name: r.GetGateway().GetName(), Vip: r.GetGateway().GetVip(), VirtualRouterId: r.GetGateway().GetVirtualRouterId(),
+		Nodes: r.GetGateway().GetNodes(), CreateTime: timestamppb.Now(),
+	}
+	if err := s.check(ctx, g); err != nil || r.GetValidateOnly() {
+		return g, err
+	}
+	change := store.NewChange()
+	s.Store.Gateways.Put(change, g.GetName(), g, 0)
+	etag, err := s.commit(ctx, change, r, g)
+	g.Etag = etag
+	return g, err
+}
+
+// check refuses what would make two nodes or gateways fight.
+func (s *gatewayService) check(ctx context.Context, g *gantryv1.Gateway) error {
+	if err := distinct(g.GetNodes()); err != nil {
+		return err
+	}
+	others, _, err := s.Store.Gateways.List(ctx, "")
+	if err != nil {
+		return err
+	}
+	for _, o := range others {
+		switch {
+		case o.Name == g.GetName():
+			return fault.Exists("GATEWAY_EXISTS", "%s exists already", g.GetName())
+		case o.Value.GetVip() == g.GetVip():
+			return fault.Exists("VIP_TAKEN", "%s is the VIP of %s", g.GetVip(), o.Name)
+		case o.Value.GetVirtualRouterId() == g.GetVirtualRouterId():
+			return fault.Exists("VIRTUAL_ROUTER_ID_TAKEN", "virtual router id %d is that of %s", g.GetVirtualRouterId(), o.Name)
+		}
+	}
+	return nil
+}
+
+// distinct refuses two nodes of one name, address or priority.
+func distinct(nodes []*gantryv1.GatewayNode) error {
+	taken := map[any]string{}
+	for _, n := range nodes {
+		for _, key := range []any{n.GetName(), n.GetAddress(), n.GetAgentAddress(), n.GetPriority()} {
+			if other, ok := taken[key]; ok {
+				return fault.Invalid("GATEWAY_NODES_ALIKE", "nodes %s and %s share %v; each needs its own name, address, agent and priority", other, n.GetName(), key)
+			}
+			taken[key] = n.GetName()
+		}
+	}
+	return nil
+}
+
+func (s *gatewayService) GetGateway(ctx context.Context, r *gantryv1.GetGatewayRequest) (*gantryv1.Gateway, error) {
+	item, err := s.Store.Gateways.Get(ctx, r.GetName())
+	if err != nil {
+		return nil, err
+	}
+	return s.shown(item), nil
+}
+
+func (s *gatewayService) ListGateways(ctx context.Context, r *gantryv1.ListGatewaysRequest) (*gantryv1.ListGatewaysResponse, error) {
+	list, next, err := page(ctx, s.Store.Gateways, r, "", false, func(item store.Item[*gantryv1.Gateway]) (*gantryv1.Gateway, bool) {
+		return s.shown(item), true
+	})
+	return &gantryv1.ListGatewaysResponse{Gateways: list, NextPageToken: next}, err
+}
+
+func (s *gatewayService) DeleteGateway(ctx context.Context, r *gantryv1.DeleteGatewayRequest) (*emptypb.Empty, error) {
+	item, err := s.Store.Gateways.Get(ctx, r.GetName())
+	if err != nil {
+		return nil, err
+	}
+	if err := current(item, r.GetEtag()); err != nil {
+		return nil, err
+	}
+	routes, _, err := s.Store.Routes.List(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	for _, route := range routes {
+		if route.Value.GetGateway() == r.GetName() {
+			return nil, fault.Precondition("GATEWAY_IN_USE", "%s uses %s; delete it first", route.Name, r.GetName())
+		}
+	}
+	change := store.NewChange()
+	s.Store.Gateways.Delete(change, item.Name, item.ModRevision)
+	_, err = s.Store.Commit(ctx, change)
+	return &emptypb.Empty{}, err
+}

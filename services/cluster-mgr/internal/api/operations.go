@@ -1,0 +1,79 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"cloud.google.com/go/longrunning/autogen/longrunningpb"
+	"gantry.dev/pkg/fault"
+	gantryv1 "gantry.dev/proto/gen/gantry/v1"
+	"gantry.dev/services/cluster-mgr/internal/fleet"
+	"gantry.dev/services/cluster-mgr/internal/store"
+)
+
+type operationService struct {
+	gantryv1.UnimplementedOperationServiceServer
+	*Services
+}
+
+func (s *operationService) GetOperation(ctx context.Context, r *gantryv1.GetOperationRequest) (*longrunningpb.Operation, error) {
+	item, err := s.Store.Operations.Get(ctx, r.GetName())
+	if err != nil {
+		return nil, err
+	}
+	return item.Value, nil
+}
+
+func (s *operationService) ListOperations(ctx context.Context, r *gantryv1.ListOperationsRequest) (*gantryv1.ListOperationsResponse, error) {
+	list, next, err := page(ctx, s.Store.Operations, r, "operations/", true, func(item store.Item[*longrunningpb.Operation]) (*longrunningpb.Operation, bool) {
+		return item.Value, true
+	})
+	return &gantryv1.ListOperationsResponse{Operations: list, NextPageToken: next}, err
+}
+
+func (s *operationService) ApproveOperation(ctx context.Context, r *gantryv1.ApproveOperationRequest) (*longrunningpb.Operation, error) {
+	return s.turn(ctx, r.GetName(), func(o fleet.Operation) error {
+		if o.Metadata.GetState() != gantryv1.OperationMetadata_STATE_AWAITING_APPROVAL {
+			return fault.Precondition("NOT_AWAITING_APPROVAL", "%s does not wait for approval, its state is %s", o.Name, o.Metadata.GetState())
+		}
+		if len(o.Plan.Steps) == 0 {
+			return fault.Precondition("PLAN_IMPOSSIBLE", "%s has no steps that could be approved; its problems say why", o.Name)
+		}
+		o.Metadata.State, o.Metadata.ApprovedBy = gantryv1.OperationMetadata_STATE_RUNNING, user(ctx).User
+		return nil
+	})
+}
+
+func (s *operationService) CancelOperation(ctx context.Context, r *gantryv1.CancelOperationRequest) (*longrunningpb.Operation, error) {
+	return s.turn(ctx, r.GetName(), func(o fleet.Operation) error {
+		if !o.Live() {
+			return fault.Precondition("OPERATION_ENDED", "%s has ended already, its state is %s", o.Name, o.Metadata.GetState())
+		}
+		o.Metadata.State = gantryv1.OperationMetadata_STATE_CANCELLED
+		o.Metadata.Summary = "cancelled by " + user(ctx).User + "; what was done stays"
+		return nil
+	})
+}
+
+// turn changes the state of an operation.
+func (s *operationService) turn(ctx context.Context, name string, change func(fleet.Operation) error) (*longrunningpb.Operation, error) {
+	item, err := s.Store.Operations.Get(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	o, err := fleet.Unpack(item)
+	if err != nil {
+		return nil, err
+	}
+	if err := change(o); err != nil {
+		return nil, err
+	}
+	write := store.NewChange()
+	if err := o.Put(s.Store, write, time.Now()); err != nil {
+		return nil, err
+	}
+	if _, err := s.Store.Commit(ctx, write); err != nil {
+		return nil, err
+	}
+	return s.GetOperation(ctx, &gantryv1.GetOperationRequest{Name: name})
+}

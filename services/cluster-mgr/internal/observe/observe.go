@@ -1,0 +1,170 @@
+// Package observe looks at every cluster and load balancer node once a second
+// and keeps what was seen last. A look that fails changes nothing but the
+// error: unreachable is not empty (rule C1).
+package observe
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"gantry.dev/pkg/names"
+	ingressv1 "gantry.dev/proto/gen/gantry/ingress/v1"
+	ipaasv1 "gantry.dev/proto/gen/gantry/ipaas/v1"
+	gantryv1 "gantry.dev/proto/gen/gantry/v1"
+	"gantry.dev/services/cluster-mgr/internal/clusters"
+	"gantry.dev/services/cluster-mgr/internal/store"
+)
+
+const (
+	// interval between two looks at one thing.
+	interval = time.Second
+	// patience bounds one look.
+	patience = 2 * time.Second
+)
+
+// View is what was seen last. Nobody changes it.
+type View struct {
+	// By cluster name, "clusters/site-a".
+	Clusters map[string]ClusterView
+	// By gateway and node, "main/lb-1".
+	Agents map[string]AgentView
+}
+
+// ClusterView is what was seen last of a cluster.
+type ClusterView struct {
+	Cluster *gantryv1.Cluster
+	// Of the last good answer, and why there was no newer one.
+	State    *ipaasv1.GetClusterStateResponse
+	StateErr error
+	// By app name; of the last good answer of the registered cluster.
+	Workloads    map[string]*ipaasv1.WorkloadState
+	Pods         []*gantryv1.Pod
+	WorkloadsErr error
+	// The kube-system UID is the registered one.
+	IdentityOK bool
+	// When it answered last, and when it was asked last.
+	Time    time.Time
+	Attempt time.Time
+}
+
+// AgentView is what a load balancer node said last.
+type AgentView struct {
+	Status *ingressv1.GetStatusResponse
+	Err    error
+	Time   time.Time
+}
+
+// Config is what New needs; all fields are required.
+type Config struct {
+	Store  *store.Store
+	Pool   *clusters.Pool
+	Logger *slog.Logger
+}
+
+// Observer looks and remembers.
+type Observer struct {
+	Config
+	changed chan struct{}
+
+	mu       sync.Mutex
+	clusters map[string]ClusterView
+	agents   map[string]AgentView
+}
+
+// New checks its Config.
+func New(c Config) (*Observer, error) {
+	if c.Store == nil || c.Pool == nil || c.Logger == nil {
+		return nil, errors.New("observe: every field of Config is required")
+	}
+	return &Observer{Config: c, changed: make(chan struct{}, 1), clusters: map[string]ClusterView{}, agents: map[string]AgentView{}}, nil
+}
+
+// View is a snapshot of what was seen last.
+func (o *Observer) View() View {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return View{Clusters: maps.Clone(o.clusters), Agents: maps.Clone(o.agents)}
+}
+
+// Changed gives a value after a look has found something else than before;
+// several changes may be one value. It is for one receiver.
+func (o *Observer) Changed() <-chan struct{} { return o.changed }
+
+// Run looks until ctx ends. One slow cluster does not delay the others.
+func (o *Observer) Run(ctx context.Context) error {
+	var busy sync.Map
+	var looks sync.WaitGroup
+	defer looks.Wait()
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		for key, look := range o.due(ctx) {
+			if _, running := busy.LoadOrStore(key, true); running {
+				continue
+			}
+			looks.Go(func() {
+				defer busy.Delete(key)
+				ctx, cancel := context.WithTimeout(ctx, patience)
+				defer cancel()
+				look(ctx)
+			})
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// due lists what is to be looked at, and forgets what is registered no more.
+// While the store does not answer, the last list stays.
+func (o *Observer) due(ctx context.Context) map[string]func(context.Context) {
+	looks := map[string]func(context.Context){}
+	registered, _, err := o.Store.Clusters.List(ctx, "")
+	if err != nil {
+		return o.again()
+	}
+	gateways, _, err := o.Store.Gateways.List(ctx, "")
+	if err != nil {
+		return o.again()
+	}
+	for _, c := range registered {
+		looks[c.Name] = func(ctx context.Context) { o.lookAtCluster(ctx, c.Value) }
+	}
+	for _, g := range gateways {
+		for _, n := range g.Value.GetNodes() {
+			key := names.ID(g.Name) + "/" + n.GetName()
+			looks[key] = func(ctx context.Context) { o.lookAtAgent(ctx, key, names.ID(g.Name), n) }
+		}
+	}
+	o.forget(looks)
+	return looks
+}
+
+// again looks at the clusters that are known.
+func (o *Observer) again() map[string]func(context.Context) {
+	looks := map[string]func(context.Context){}
+	for name, c := range o.View().Clusters {
+		looks[name] = func(ctx context.Context) { o.lookAtCluster(ctx, c.Cluster) }
+	}
+	return looks
+}
+
+func (o *Observer) forget(keep map[string]func(context.Context)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	maps.DeleteFunc(o.clusters, func(name string, _ ClusterView) bool { return keep[name] == nil })
+	maps.DeleteFunc(o.agents, func(name string, _ AgentView) bool { return keep[name] == nil })
+}
+
+func (o *Observer) notify() {
+	select {
+	case o.changed <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,180 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"gantry.dev/pkg/fault"
+	ingressv1 "gantry.dev/proto/gen/gantry/ingress/v1"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/protobuf/proto"
+)
+
+// How long records are kept that nobody deletes.
+const (
+	decisionAge = 7 * 24 * time.Hour
+	answerAge   = 24 * time.Hour
+)
+
+// readTime bounds one read.
+const readTime = 5 * time.Second
+
+// Any lets a Put or Delete go through whatever the present revision is.
+const Any int64 = -1
+
+// Item is a stored value with its resource name.
+type Item[T any] struct {
+	// "projects/pay/apps/web".
+	Name  string
+	Value T
+	// etcd's revision of the last write; 0: it is not stored.
+	ModRevision int64
+}
+
+// ETag is the item's revision as the API gives it.
+func (i Item[T]) ETag() string { return fmt.Sprint(i.ModRevision) }
+
+// Collection is all resources of a kind.
+type Collection[T any] struct {
+	client *clientv3.Client
+	prefix string
+	// Added to a name to make the key.
+	suffix string
+	kind   string
+	encode func(T) ([]byte, error)
+	decode func([]byte) (T, error)
+	// Records are dropped after this; 0: never.
+	age time.Duration
+}
+
+func protos[T proto.Message](client *clientv3.Client, name, kind string, create func() T) *Collection[T] {
+	return &Collection[T]{
+		client: client, prefix: "/gantry/" + name + "/", kind: kind,
+		encode: func(v T) ([]byte, error) { return proto.MarshalOptions{Deterministic: true}.Marshal(v) },
+		decode: func(b []byte) (T, error) {
+			v := create()
+			return v, proto.Unmarshal(b, v)
+		},
+	}
+}
+
+func jsons[T any](client *clientv3.Client, name, kind string) *Collection[T] {
+	return &Collection[T]{
+		client: client, prefix: "/gantry/" + name + "/", kind: kind,
+		encode: func(v T) ([]byte, error) { return json.Marshal(v) },
+		decode: func(b []byte) (v T, err error) { return v, json.Unmarshal(b, &v) },
+	}
+}
+
+// configs have keys that an agent's role can be limited to.
+func configs(client *clientv3.Client) *Collection[*ingressv1.GatewayConfig] {
+	c := protos(client, "", "GATEWAY_CONFIG", func() *ingressv1.GatewayConfig { return &ingressv1.GatewayConfig{} })
+	c.prefix, c.suffix = "/gantry-gateways/", "/config"
+	return c
+}
+
+func (c *Collection[T]) kept(age time.Duration) *Collection[T] {
+	c.age = age
+	return c
+}
+
+func (c *Collection[T]) key(name string) string { return c.prefix + name + c.suffix }
+
+func (c *Collection[T]) name(key []byte) string {
+	return strings.TrimSuffix(strings.TrimPrefix(string(key), c.prefix), c.suffix)
+}
+
+func (c *Collection[T]) item(key, value []byte, revision int64) (Item[T], error) {
+	v, err := c.decode(value)
+	if err != nil {
+		return Item[T]{}, fault.Internal("STORED_VALUE_UNREADABLE", "decode %s: %w", key, err)
+	}
+	return Item[T]{Name: c.name(key), Value: v, ModRevision: revision}, nil
+}
+
+// Get reads one resource. <KIND>_NOT_FOUND when it is not there.
+func (c *Collection[T]) Get(ctx context.Context, name string) (Item[T], error) {
+	ctx, cancel := context.WithTimeout(ctx, readTime)
+	defer cancel()
+	r, err := c.client.Get(ctx, c.key(name))
+	if err != nil {
+		return Item[T]{}, silent(err)
+	}
+	if len(r.Kvs) == 0 {
+		return Item[T]{Name: name}, fault.NotFound(c.kind+"_NOT_FOUND", "there is no %s", name)
+	}
+	return c.item(r.Kvs[0].Key, r.Kvs[0].Value, r.Kvs[0].ModRevision)
+}
+
+// List reads all resources whose name begins with prefix, in name order, and
+// the revision that they were read at.
+func (c *Collection[T]) List(ctx context.Context, prefix string) ([]Item[T], int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTime)
+	defer cancel()
+	r, err := c.client.Get(ctx, c.prefix+prefix, clientv3.WithPrefix())
+	if err != nil {
+		return nil, 0, silent(err)
+	}
+	items, err := c.items(r)
+	return items, r.Header.GetRevision(), err
+}
+
+// Page is one page of a list.
+type Page[T any] struct {
+	Items []Item[T]
+	// Token of the next page; empty: this is the last.
+	Next string
+}
+
+// Page reads at most size resources whose name begins with prefix, from the
+// one after token on, newest name first when descending.
+func (c *Collection[T]) Page(ctx context.Context, prefix string, size int, token string, descending bool) (Page[T], error) {
+	ctx, cancel := context.WithTimeout(ctx, readTime)
+	defer cancel()
+	from, to := c.prefix+prefix, clientv3.GetPrefixRangeEnd(c.prefix+prefix)
+	order := clientv3.SortAscend
+	switch {
+	case token != "" && !strings.HasPrefix(token, prefix):
+		return Page[T]{}, fault.Invalid("PAGE_TOKEN_INVALID", "page token %q belongs to another list; begin without one", token)
+	case token != "" && descending:
+		to = c.prefix + token
+	case token != "":
+		from = c.prefix + token + "\x00"
+	}
+	if descending {
+		order = clientv3.SortDescend
+	}
+	r, err := c.client.Get(ctx, from, clientv3.WithRange(to), clientv3.WithLimit(int64(size)), clientv3.WithSort(clientv3.SortByKey, order))
+	if err != nil {
+		return Page[T]{}, silent(err)
+	}
+	items, err := c.items(r)
+	page := Page[T]{Items: items}
+	if r.More && len(items) > 0 {
+		page.Next = items[len(items)-1].Name
+	}
+	return page, err
+}
+
+func (c *Collection[T]) items(r *clientv3.GetResponse) ([]Item[T], error) {
+	items := make([]Item[T], 0, len(r.Kvs))
+	for _, kv := range r.Kvs {
+		item, err := c.item(kv.Key, kv.Value, kv.ModRevision)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, item)
+	}
+	return items, nil
+}
+
+// silent is an etcd that does not answer.
+func silent(err error) error {
+	if f := fault.From(err); f.Kind == fault.KindCancelled {
+		return f
+	}
+	return fault.Unavailable("STORE_UNAVAILABLE", "the store does not answer, nothing was changed; running apps and their traffic are not affected, try again: %w", err)
+}

@@ -1,0 +1,116 @@
+// Package store keeps cluster-mgr's state in etcd: one collection per kind of
+// resource, typed, with every change in one guarded transaction.
+//
+// Keys are "/gantry/<collection>/<resource name>"; what an ingress-agent may
+// read is apart, below "/gantry-gateways/<gateway>/".
+package store
+
+import (
+	"cloud.google.com/go/longrunning/autogen/longrunningpb"
+	ingressv1 "gantry.dev/proto/gen/gantry/ingress/v1"
+	gantryv1 "gantry.dev/proto/gen/gantry/v1"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// Store is all of cluster-mgr's state.
+type Store struct {
+	client *clientv3.Client
+
+	Clusters    *Collection[*gantryv1.Cluster]
+	Projects    *Collection[*gantryv1.Project]
+	Apps        *Collection[*gantryv1.App]
+	Releases    *Collection[*gantryv1.Release]
+	Gateways    *Collection[*gantryv1.Gateway]
+	Routes      *Collection[*gantryv1.Route]
+	Alarms      *Collection[*gantryv1.Alarm]
+	Decisions   *Collection[*gantryv1.Decision]
+	Operations  *Collection[*longrunningpb.Operation]
+	Assignments *Collection[Assignment]
+	Deletions   *Collection[Deletion]
+	// Hosts says which project owns a host name (rule I7).
+	Hosts *Collection[HostClaim]
+	// Requests holds the first answers to request ids for a day (rule S5).
+	Requests *Collection[Answer]
+	// Configs is what the agents of each gateway read; names are gateway ids.
+	Configs *Collection[*ingressv1.GatewayConfig]
+}
+
+// Assignment is how many replicas of an app each cluster gets. Desired is
+// written by the API (or, where the app has a policy, the autoscaler), the
+// rest by the leader's reconciler.
+type Assignment struct {
+	App string `json:"app"`
+	// Wanted replicas over all clusters.
+	Desired int `json:"desired"`
+	// Release that is wanted.
+	Release int           `json:"release"`
+	Shares  []ShareRecord `json:"shares,omitempty"`
+	// Name of the decision that made the shares.
+	Decision string `json:"decision,omitempty"`
+	// What is missing while the wanted replicas do not fit; a sentence.
+	Shortfall string `json:"shortfall,omitempty"`
+}
+
+// ShareRecord is one cluster's part of an assignment.
+type ShareRecord struct {
+	// "clusters/site-a".
+	Cluster  string `json:"cluster"`
+	Replicas int    `json:"replicas"`
+	// Why so many; a sentence.
+	Reason string `json:"reason,omitempty"`
+}
+
+// Replicas is a cluster's part; 0 when it has none.
+func (a Assignment) Replicas(cluster string) int {
+	for _, s := range a.Shares {
+		if s.Cluster == cluster {
+			return s.Replicas
+		}
+	}
+	return 0
+}
+
+// Deletion is an app that has been deleted and is still to be removed from
+// clusters.
+type Deletion struct {
+	App string `json:"app"`
+	// Names of the clusters that may still run it.
+	Clusters []string `json:"clusters"`
+}
+
+// HostClaim says who owns a host name, and which routes use it.
+type HostClaim struct {
+	// "projects/pay".
+	Project string `json:"project"`
+	// Path prefix to route name.
+	Paths map[string]string `json:"paths"`
+}
+
+// Answer is the first answer to a request id.
+type Answer struct {
+	// Hash of the request, so that an id used for two requests is noticed.
+	Request []byte `json:"request"`
+	// The resource that was answered with, as a serialized Any.
+	Response []byte `json:"response"`
+}
+
+// New makes the store of a client.
+func New(client *clientv3.Client) *Store {
+	return &Store{
+		client:      client,
+		Clusters:    protos(client, "clusters", "CLUSTER", func() *gantryv1.Cluster { return &gantryv1.Cluster{} }),
+		Projects:    protos(client, "projects", "PROJECT", func() *gantryv1.Project { return &gantryv1.Project{} }),
+		Apps:        protos(client, "apps", "APP", func() *gantryv1.App { return &gantryv1.App{} }),
+		Releases:    protos(client, "releases", "RELEASE", func() *gantryv1.Release { return &gantryv1.Release{} }),
+		Gateways:    protos(client, "gateways", "GATEWAY", func() *gantryv1.Gateway { return &gantryv1.Gateway{} }),
+		Routes:      protos(client, "routes", "ROUTE", func() *gantryv1.Route { return &gantryv1.Route{} }),
+		Alarms:      protos(client, "alarms", "ALARM", func() *gantryv1.Alarm { return &gantryv1.Alarm{} }),
+		Decisions:   protos(client, "decisions", "DECISION", func() *gantryv1.Decision { return &gantryv1.Decision{} }).kept(decisionAge),
+		Operations:  protos(client, "operations", "OPERATION", func() *longrunningpb.Operation { return &longrunningpb.Operation{} }),
+		Assignments: jsons[Assignment](client, "assignments", "ASSIGNMENT"),
+		Deletions:   jsons[Deletion](client, "deletions", "DELETION"),
+		Hosts:       jsons[HostClaim](client, "hosts", "HOST"),
+		Requests:    jsons[Answer](client, "requests", "REQUEST").kept(answerAge),
+		Configs:     configs(client),
+	}
+}

@@ -1,0 +1,153 @@
+// Package watchdog decides how each cluster is, tells people, and prepares
+// what to do when one is lost.
+package watchdog
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"gantry.dev/pkg/leader"
+	"gantry.dev/services/cluster-mgr/internal/fleet"
+	"gantry.dev/services/cluster-mgr/internal/health"
+	"gantry.dev/services/cluster-mgr/internal/observe"
+	"gantry.dev/services/cluster-mgr/internal/planning"
+	"gantry.dev/services/cluster-mgr/internal/store"
+)
+
+// Config is what New needs; all fields but Settings are required.
+type Config struct {
+	Store    *store.Store
+	Observer *observe.Observer
+	Planner  *planning.Planner
+	// Time between two looks.
+	Interval time.Duration
+	Settings health.Settings
+	Logger   *slog.Logger
+}
+
+// Loop is the watchdog of one leader's term.
+type Loop struct {
+	Config
+	term leader.Term
+	// What was decided last, by cluster name.
+	states map[string]health.State
+
+	mu     sync.Mutex
+	freeze health.Freeze
+}
+
+// New checks its Config.
+func New(c Config, term leader.Term) (*Loop, error) {
+	if c.Store == nil || c.Observer == nil || c.Planner == nil || c.Interval <= 0 || c.Logger == nil {
+		return nil, errors.New("watchdog: store, observer, planner, interval and logger are required")
+	}
+	return &Loop{Config: c, term: term, states: map[string]health.State{}}, nil
+}
+
+// Frozen says why automation must keep its hands off now; empty: it need not
+// (rule C3).
+func (l *Loop) Frozen() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.freeze.Frozen {
+		return ""
+	}
+	return l.freeze.Reason
+}
+
+// Run looks once per interval until ctx ends.
+func (l *Loop) Run(ctx context.Context) error {
+	if err := l.resume(ctx); err != nil {
+		return err
+	}
+	tick := time.NewTicker(l.Interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case now := <-tick.C:
+			if err := l.look(ctx, now); err != nil && ctx.Err() == nil {
+				l.Logger.Warn("watchdog: a look failed and will be repeated", "error", err.Error())
+			}
+		}
+	}
+}
+
+// resume takes over the verdicts that the former leader stored.
+func (l *Loop) resume(ctx context.Context) error {
+	clusters, _, err := l.Store.Clusters.List(ctx, "")
+	if err != nil {
+		return err
+	}
+	for _, c := range clusters {
+		if h := c.Value.GetHealth(); h != nil {
+			l.states[c.Name] = stored(h)
+		}
+	}
+	return nil
+}
+
+func (l *Loop) look(ctx context.Context, now time.Time) error {
+	snapshot, err := fleet.Load(ctx, l.Store, l.Observer.View())
+	if err != nil {
+		return err
+	}
+	in := health.Input{NowUnixMilli: now.UnixMilli(), Settings: l.Settings, Freeze: l.lastFreeze()}
+	for _, c := range snapshot.Clusters {
+		in.Clusters = append(in.Clusters, health.Cluster{
+			Name:         c.Name,
+			Prev:         l.states[c.Name],
+			Observations: observations(snapshot.View, c.Value),
+		})
+	}
+	out := health.DecideAll(in)
+	l.setFreeze(out.Freeze)
+	failed := l.alarmFreeze(ctx, snapshot, out.Alarm)
+	for _, s := range out.States {
+		failed = errors.Join(failed, l.settle(ctx, snapshot, in, s))
+	}
+	return failed
+}
+
+// settle stores what is new about a cluster. What could not be stored is
+// decided and stored again with the next look.
+func (l *Loop) settle(ctx context.Context, s fleet.Snapshot, in health.Input, next health.Named) error {
+	prev := l.states[next.Name]
+	if next.State.Changed || voicesChanged(prev, next.State) {
+		if err := l.record(ctx, s, in, prev, next); err != nil {
+			return err
+		}
+	}
+	l.states[next.Name] = next.State
+	return nil
+}
+
+// voicesChanged tells whether some voice says something else than before.
+func voicesChanged(prev, next health.State) bool {
+	if len(prev.Voices) != len(next.Voices) {
+		return true
+	}
+	for i := range next.Voices {
+		a, b := prev.Voices[i], next.Voices[i]
+		if a.Vantage != b.Vantage || a.Subject != b.Subject || a.OK != b.OK {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *Loop) lastFreeze() health.Freeze {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.freeze
+}
+
+func (l *Loop) setFreeze(f health.Freeze) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.freeze = f
+}
