@@ -1,99 +1,143 @@
-# Gantry. `make help` lists the targets.
+# Everything that can be done in this repository; `make help` lists it.
+# Nothing is written outside the checkout but the local platform's networks,
+# mounts and control groups, and `make clean` takes those away too.
+
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
+MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-LOCAL    := .local
-BIN      := $(LOCAL)/bin
-PARTS    := $(LOCAL)/parts
+GO ?= go
+# The commit that `make proto-lint` looks for breaking changes against.
+AGAINST ?= HEAD
+
+LOCAL := .local
+BIN := $(LOCAL)/bin
+GANTRY := $(BIN)/gantry
+PROTO_TOOLS := $(LOCAL)/parts/proto
+LINT_TOOLS := $(LOCAL)/parts/lint
 SERVICES := ipaas cluster-mgr ingress-agent portal gantry
-MODULES  := proto pkg services
-VERSION  := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
-GOFILES   = $(shell git ls-files -co --exclude-standard '*.go' ':!proto/gen')
+WORKSPACE := proto pkg services
+# Modules outside the workspace, each with a go.sum of its own.
+OUTSIDE := examples/hello test tools/containerd tools/etcd tools/helm tools/kubernetes tools/kwok tools/lint tools/proto tools/registry
+PACKAGES := $(WORKSPACE:%=./%/...)
 
-# One line with the time since the start, before each longer step.
-STARTED := $(shell date +%s)
-STEP     = printf '== %s (%d s)\n' "$(1)" $$(( $$(date +%s) - $(STARTED) ))
+# The programs share their compiled packages with the Kubernetes parts, which
+# are built with the same two settings.
+STATIC := CGO_ENABLED=0
+BUILD_FLAGS := -trimpath -buildvcs=$(shell git rev-parse --quiet --verify HEAD >/dev/null 2>&1 && echo auto || echo false)
 
-.PHONY: help
+export STARTED ?= $(shell date +%s)
+# Prints a line with the seconds since make began.
+SAY = printf '[%4d s] %s\n' "$$(($$(date +%s) - STARTED))"
+
+.PHONY: help all build parts test test-unit test-chart test-e2e lint lint-go fmt generate generate-check \
+	proto-deps proto-tools proto-lint tidy-check demo bench clean
+
 help: ## List the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: all
-all: build lint test-unit ## Build, lint and test without the local platform
+all: build lint test ## Build, lint and test
 
-.PHONY: build
-build: ## Build the services and the command line into .local/bin
-	@$(call STEP,build)
-	@go build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BIN)/ $(SERVICES:%=./services/%)
+build: ## Build the five programs into .local/bin
+	@$(SAY) 'build: $(SERVICES)'
+	@mkdir -p $(BIN)
+	@$(STATIC) $(GO) build $(BUILD_FLAGS) -o $(BIN)/ $(SERVICES:%=./services/%)
 
-.PHONY: parts
-parts: build ## Build or install what the local platform is made of
-	@$(call STEP,parts)
-	@$(BIN)/gantry local parts
+parts: build ## Get what the local platform runs: build Kubernetes, containerd, etcd, registry; install Debian packages
+	@$(SAY) 'parts of the local platform'
+	@if [ "$$(id -u)" -eq 0 ]; then \
+		$(GANTRY) local parts; \
+	else \
+		echo 'SKIP parts: installing them needs root; integration and e2e tests that want them are skipped'; \
+	fi
 
-.PHONY: test
-test: ## All tests: unit, integration, and the scenarios on two real clusters
-	@$(MAKE) --no-print-directory parts
-	@$(MAKE) --no-print-directory test-unit
-	@$(MAKE) --no-print-directory test-e2e
+test: parts test-unit test-chart test-e2e ## Run all tests; those that need root say SKIP without it
 
-.PHONY: test-unit
-test-unit: ## Unit, property and integration tests with the race detector
-	@$(call STEP,tests of the modules)
-	@go test -race -timeout 20m $(MODULES:%=./%/...)
-	@cd examples/hello && GOWORK=off go test -race ./...
+test-unit: ## Run unit, property and integration tests, with the race detector
+	@$(SAY) 'unit, property and integration tests'
+	@$(GO) test -race -timeout 20m $(PACKAGES)
+	@cd examples/hello && GOWORK=off $(GO) test -race ./...
 
-.PHONY: test-e2e
-test-e2e: build ## The numbered scenarios of test/ on the local platform (root)
-	@$(call STEP,scenarios on the local platform)
-	@cd test && GOWORK=off go test -count=1 -timeout 45m -v ./...
+test-chart: ## Render the Helm chart and check what it asks for
+	@$(SAY) 'Helm chart'
+	@cd tools/helm && GOWORK=off $(GO) test ./...
 
-.PHONY: lint
-lint: $(PARTS)/lint/golangci-lint $(PARTS)/proto/buf proto-deps ## Check style and architecture
-	@$(call STEP,lint)
-	@$(PARTS)/proto/buf lint
-	@for m in $(MODULES); do (cd $$m && ../$(PARTS)/lint/golangci-lint run --config ../.golangci.yml ./...); done
+test-e2e: build ## Run the scenarios on the local platform; it is fresh at the start and gone at the end
+	@$(SAY) 'e2e scenarios'
+	@cd test && GOWORK=off $(GO) test -race -count=1 -v -timeout 45m ./...
 
-.PHONY: fmt
-fmt: ## Format Go and proto
-	@gofmt -w $(GOFILES)
-	@$(PARTS)/proto/buf format -w proto
+lint: lint-go proto-lint ## Check style, architecture and the API's shape
 
-.PHONY: generate
-generate: $(PARTS)/proto/buf proto-deps ## Generate Go and OpenAPI from proto/
-	@$(PARTS)/proto/buf lint
-	@$(PARTS)/proto/buf generate
+lint-go: $(LINT_TOOLS)/golangci-lint
+	@$(SAY) 'lint: $(WORKSPACE)'
+	@$(STATIC) $(LINT_TOOLS)/golangci-lint run $(PACKAGES)
+	@for module in examples/hello test tools/helm; do \
+		$(SAY) "lint: $$module"; \
+		(cd $$module && GOWORK=off $(STATIC) $(CURDIR)/$(LINT_TOOLS)/golangci-lint run --config $(CURDIR)/.golangci.yml ./...); \
+	done
 
-.PHONY: generate-check
-generate-check: generate ## Fail when the committed generated code is not fresh
-	@git diff --exit-code --stat proto/gen
+fmt: $(LINT_TOOLS)/golangci-lint proto-tools ## Format Go and proto files
+	@$(LINT_TOOLS)/golangci-lint fmt $(WORKSPACE) examples test tools
+	@$(PROTO_TOOLS)/buf format --write proto
 
-.PHONY: proto-deps
-proto-deps: # the .proto files that ours import, from their Go modules
-	@cd tools/proto && GOWORK=off go run ./deps ../../$(LOCAL)/proto-deps
+generate: proto-tools proto-deps ## Generate Go and OpenAPI from proto/
+	@$(SAY) 'generate'
+	@$(PROTO_TOOLS)/buf generate
 
-.PHONY: tidy-check
-tidy-check: ## Fail when a go.mod is not tidy, or does not build by itself
-	@for m in $(MODULES) test tools/proto examples/hello; do (cd $$m && GOWORK=off go mod tidy -diff && GOWORK=off go build ./...); done
+generate-check: generate ## Fail unless the committed generated code is what generate makes
+	@git diff --exit-code --stat -- proto/gen
+	@test -z "$$(git ls-files --others --exclude-standard -- proto/gen)" || \
+		{ echo 'these generated files are not committed:'; git ls-files --others --exclude-standard -- proto/gen; exit 1; }
 
-.PHONY: demo
-demo: build ## The main job on two real clusters, from one command (root)
-	@$(BIN)/gantry demo
+proto-deps: ## Print the .proto files that the API imports from their pinned Go modules
+	@cd tools/proto && GOWORK=off $(GO) run ./deps ../../$(LOCAL)/proto-deps
 
-.PHONY: bench
-bench: ## Benchmarks, with their peers or floors beside them
-	@go test -run '^$$' -bench . -benchmem ./services/...
+proto-tools:
+	@$(SAY) 'proto tools'
+	@mkdir -p $(PROTO_TOOLS)
+	@cd tools/proto && GOWORK=off $(GO) build -o ../../$(PROTO_TOOLS)/ tool
 
-.PHONY: clean
-clean: ## Stop the local platform and remove everything below .local
-	@if [ -d $(LOCAL) ]; then go run ./services/gantry local down --purge; fi
-	@rm -rf $(LOCAL)
+proto-lint: proto-tools proto-deps ## Lint proto/ and refuse breaking changes since $AGAINST (default HEAD)
+	@$(SAY) 'lint: proto'
+	@$(PROTO_TOOLS)/buf lint
+	@if git rev-parse --quiet --verify '$(AGAINST):proto' >/dev/null; then \
+		before=$$(mktemp -d $(LOCAL)/proto-before.XXXXXX); trap "rm -rf $$before" EXIT; \
+		git archive '$(AGAINST)' buf.yaml proto | tar -x -C $$before; \
+		mkdir $$before/.local && cp -r $(LOCAL)/proto-deps $$before/.local/; \
+		$(PROTO_TOOLS)/buf build $$before -o $$before/image.binpb; \
+		$(PROTO_TOOLS)/buf breaking --against $$before/image.binpb; \
+	fi
 
-$(PARTS)/lint/golangci-lint: tools/lint/go.mod
-	@$(call STEP,build golangci-lint)
-	@cd tools/lint && GOWORK=off go build -o ../../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint && touch ../../$@
+tidy-check: ## Fail unless go.mod and go.sum of every module are tidy
+	@for module in $(WORKSPACE) $(OUTSIDE); do \
+		$(SAY) "tidy: $$module"; \
+		(cd $$module && GOWORK=off $(GO) mod tidy -diff); \
+	done
 
-$(PARTS)/proto/buf: tools/proto/go.mod
-	@$(call STEP,build buf and its plugins)
-	@cd tools/proto && GOWORK=off go build -o ../../$(PARTS)/proto/ tool && touch ../../$@
+demo: build ## Start two real clusters and do the main job on them, under load
+	@$(GANTRY) demo
+
+bench: ## Run the benchmarks
+	@packages=$$(grep -rl --include='*_test.go' '^func Benchmark' $(WORKSPACE) | xargs -r -n1 dirname | sort -u | sed 's|^|./|'); \
+	if [ -z "$$packages" ]; then echo 'there is no benchmark'; else $(GO) test -run '^$$' -bench . -benchmem $$packages; fi
+
+# The mark in /run is there as long as anything of a platform is.
+clean: ## Take the local platform down, also after a crash, and remove all that was built
+	@if [ -x $(GANTRY) ]; then \
+		$(GANTRY) local down --purge; \
+	elif [ -e /run/gantry-local ] || [ -d $(LOCAL)/run ]; then \
+		$(GO) run ./services/gantry local down --purge --dir $(LOCAL); \
+	fi
+	@if grep -qF ' $(CURDIR)/$(LOCAL)/' /proc/self/mountinfo 2>/dev/null; then \
+		echo 'something is still mounted below $(LOCAL); nothing more was removed:'; \
+		grep -F ' $(CURDIR)/$(LOCAL)/' /proc/self/mountinfo; exit 1; \
+	fi
+	@rm -rf --one-file-system $(LOCAL)
+
+$(LINT_TOOLS)/golangci-lint: tools/lint/go.mod tools/lint/go.sum
+	@$(SAY) 'build golangci-lint'
+	@mkdir -p $(LINT_TOOLS)
+	@cd tools/lint && GOWORK=off $(GO) build -o ../../$(LINT_TOOLS)/ tool
+	@touch $@

@@ -47,7 +47,8 @@ type AppServiceClient interface {
 	// Streams the apps of a project: the present ones, a bookmark, then each
 	// change. Resume with the last resource_version seen.
 	WatchApps(ctx context.Context, in *WatchAppsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchAppsResponse], error)
-	// Changes an app; a changed spec is a new release.
+	// Changes an app. A change of what its pods run is a new release; a change
+	// of replicas, autoscale or placement alone is not.
 	UpdateApp(ctx context.Context, in *UpdateAppRequest, opts ...grpc.CallOption) (*App, error)
 	// Deletes an app in every cluster. Refused while a route leads to it.
 	DeleteApp(ctx context.Context, in *DeleteAppRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
@@ -195,7 +196,8 @@ type AppServiceServer interface {
 	// Streams the apps of a project: the present ones, a bookmark, then each
 	// change. Resume with the last resource_version seen.
 	WatchApps(*WatchAppsRequest, grpc.ServerStreamingServer[WatchAppsResponse]) error
-	// Changes an app; a changed spec is a new release.
+	// Changes an app. A change of what its pods run is a new release; a change
+	// of replicas, autoscale or placement alone is not.
 	UpdateApp(context.Context, *UpdateAppRequest) (*App, error)
 	// Deletes an app in every cluster. Refused while a route leads to it.
 	DeleteApp(context.Context, *DeleteAppRequest) (*emptypb.Empty, error)

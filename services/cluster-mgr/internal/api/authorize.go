@@ -41,7 +41,7 @@ func (s *Services) Authorize(ctx context.Context, method string, req any) (conte
 // authorizeIn checks the user's role in one project.
 func (s *Services) authorizeIn(ctx context.Context, who authz.Identity, permission, project string) error {
 	denied := fault.Denied("PERMISSION_DENIED", "%s lacks the permission %s; ask an operator, or an owner of the project", who.User, permission)
-	if project == "" || project == "-" {
+	if project == "" || project == "-" || !authz.RoleAllows(gantryv1.Member_ROLE_OWNER, permission) {
 		return denied
 	}
 	item, err := s.Store.Projects.Get(ctx, "projects/"+project)

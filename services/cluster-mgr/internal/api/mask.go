@@ -11,8 +11,9 @@ import (
 )
 
 // applyMask copies the fields that mask names from src to dst, two messages of
-// one type. An empty mask names all that may be changed; a field outside these
-// is refused.
+// one type. An empty mask names all that may be changed. Other fields of the
+// resource (its name, what is output only) are passed over, so that what was
+// read can be sent back; a path that does not exist is refused.
 func applyMask(dst, src proto.Message, mask *fieldmaskpb.FieldMask, changeable ...string) error {
 	paths := mask.GetPaths()
 	if len(paths) == 0 {
@@ -20,8 +21,11 @@ func applyMask(dst, src proto.Message, mask *fieldmaskpb.FieldMask, changeable .
 	}
 	for _, path := range paths {
 		root, _, _ := strings.Cut(path, ".")
-		if !slices.Contains(changeable, root) || !copyField(dst.ProtoReflect(), src.ProtoReflect(), strings.Split(path, ".")) {
-			return fault.Invalid("MASK_INVALID", "update_mask: %q cannot be changed; these can: %s", path, strings.Join(changeable, ", ")).
+		if !slices.Contains(changeable, root) && dst.ProtoReflect().Descriptor().Fields().ByName(protoreflect.Name(root)) != nil {
+			continue
+		}
+		if !copyField(dst.ProtoReflect(), src.ProtoReflect(), strings.Split(path, ".")) {
+			return fault.Invalid("MASK_INVALID", "update_mask: there is no field %q; these can be changed: %s", path, strings.Join(changeable, ", ")).
 				With(fault.Violation{Field: "update_mask", Description: path})
 		}
 	}

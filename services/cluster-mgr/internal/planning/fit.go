@@ -15,10 +15,15 @@ import (
 	"gantry.dev/services/cluster-mgr/internal/store"
 )
 
+// Viewer gives what was seen last.
+type Viewer interface {
+	View() observe.View
+}
+
 // Config is what New needs; all fields but FailBackAfter are required.
 type Config struct {
 	Store    *store.Store
-	Observer *observe.Observer
+	Observer Viewer
 	Images   fleet.ImageThere
 	// How long a cluster must have been healthy before work is brought back;
 	// 0: at once.

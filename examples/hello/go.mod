@@ -1,0 +1,3 @@
+module gantry.dev/examples/hello
+
+go 1.26.0

@@ -1,0 +1,59 @@
+package supervisor
+
+import "time"
+
+type Report struct {
+	// Running is whether a supervisor answers.
+	Running bool `json:"running"`
+	// Ready is whether every process that should run is ready.
+	Ready bool `json:"ready"`
+	// Stopping is whether the supervisor is ending everything.
+	Stopping bool `json:"stopping,omitempty"`
+	// Since is when the supervisor was started.
+	Since time.Time `json:"since,omitzero"`
+	// Groups are the units that Kill and Start take, in starting order.
+	Groups []Group `json:"groups"`
+	// Processes are in starting order.
+	Processes []Process `json:"processes"`
+	// MemoryBytes is the resident memory of all processes and containers.
+	MemoryBytes int64 `json:"memory_bytes"`
+}
+
+type Group struct {
+	Name string `json:"name"`
+	// Down is whether every process of the group was killed and waits for Start.
+	Down bool `json:"down"`
+	// Ready is whether every process of the group is ready.
+	Ready bool `json:"ready"`
+	// Others counts running processes that the supervisor did not start
+	// itself: containers, their shims and workers.
+	Others int `json:"others"`
+	// MemoryBytes is the resident memory of all processes of the group.
+	MemoryBytes int64 `json:"memory_bytes"`
+}
+
+type State string
+
+const (
+	Waiting  State = "waiting"
+	Starting State = "starting"
+	Ready    State = "ready"
+	Failing  State = "failing"
+	Pausing  State = "restarting"
+	Down     State = "down"
+)
+
+type Process struct {
+	Name  string `json:"name"`
+	Group string `json:"group"`
+	State State  `json:"state"`
+	// PID is 0 when it does not run.
+	PID int `json:"pid"`
+	// Detail is what it waits for, the probe's last complaint or the exit reason.
+	Detail   string    `json:"detail,omitempty"`
+	Started  time.Time `json:"started,omitzero"`
+	Restarts int       `json:"restarts"`
+	// MemoryBytes is the resident memory of this process alone.
+	MemoryBytes int64  `json:"memory_bytes"`
+	Log         string `json:"log"`
+}

@@ -1,0 +1,61 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	ingressv1 "gantry.dev/proto/gen/gantry/ingress/v1"
+	"gantry.dev/services/ingress-agent/internal/balancer"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// askDeadline bounds how long a status waits for Nginx.
+const askDeadline = time.Second
+
+// Status says what the node serves and sees.
+func (a *agent) Status(ctx context.Context) *ingressv1.GetStatusResponse {
+	ctx, cancel := context.WithTimeout(ctx, askDeadline)
+	defer cancel()
+	served, _ := a.manager.Served()
+	status, err := a.nginx.Client().Status(ctx)
+	r := &ingressv1.GetStatusResponse{
+		Node:         a.config.Node,
+		Generation:   status.Config,
+		NginxOk:      err == nil,
+		KeepalivedOk: a.config.Keepalived != "" && a.keepalived.Child() != 0,
+		HoldsVip:     served.VRRP.VIP != "" && a.keepalived.Holds(served.VRRP.VIP),
+		Message:      a.state.message(),
+		Time:         timestamppb.Now(),
+		Epoch:        a.fence.Epoch(),
+	}
+	a.describe(ctx, r)
+	return r
+}
+
+// describe adds the clusters and the quarantined routes.
+func (a *agent) describe(ctx context.Context, r *ingressv1.GetStatusResponse) {
+	counters, err := a.nginx.Client().Counters(ctx)
+	if err != nil {
+		counters = nil // NginxOk says it
+	}
+	config, quarantined := a.state.view()
+	table, _, _ := a.state.table(a.store.Snapshot())
+	pods, answering := map[string]int32{}, map[string]int32{}
+	for _, m := range members(table) {
+		pods[m.cluster]++
+		if a.prober.Answering(m.target) {
+			answering[m.cluster]++
+		}
+	}
+	for _, c := range config.GetClusters() {
+		requests, failed := balancer.Total(counters, c.GetName())
+		r.Clusters = append(r.Clusters, &ingressv1.ClusterView{
+			Cluster: c.GetName(), IpaasConnected: a.store.Connected(c.GetName()),
+			Pods: pods[c.GetName()], PodsAnswering: answering[c.GetName()],
+			Requests: requests, Failed: failed, TrafficPercent: c.GetTrafficPercent(),
+		})
+	}
+	for _, q := range quarantined {
+		r.Quarantined = append(r.Quarantined, &ingressv1.QuarantinedRoute{Route: q.Route, Reason: q.Reason})
+	}
+}

@@ -1,0 +1,82 @@
+package balancer
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// BucketBounds are the upper bounds of the latency histogram in seconds, as
+// the Lua counts them.
+func BucketBounds() []float64 {
+	return []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
+}
+
+// Key says whose counters these are; Cluster is empty for requests that
+// found no pod.
+type Key struct{ Upstream, Cluster string }
+
+// Counters are what happened since Nginx started.
+type Counters struct {
+	// Requests by class: "2xx" to "5xx"; "lost" are attempts without an
+	// answer (a retry may have saved the request); "none" found no pod.
+	Requests map[string]int64
+	// Latency counts by bucket, one more than BucketBounds, and their sum.
+	Buckets []uint64
+	Seconds float64
+}
+
+// Counters reads all counters.
+func (c *Client) Counters(ctx context.Context) (map[Key]Counters, error) {
+	var raw map[string]float64
+	if err := c.call(ctx, http.MethodGet, "/v1/counters", nil, &raw); err != nil {
+		return nil, err
+	}
+	out := map[Key]Counters{}
+	for name, value := range raw {
+		parts := strings.Split(name, "|")
+		if len(parts) != 3 {
+			continue
+		}
+		key := Key{Upstream: parts[0], Cluster: parts[1]}
+		counters, ok := out[key]
+		if !ok {
+			counters = Counters{Requests: map[string]int64{}, Buckets: make([]uint64, len(BucketBounds())+1)}
+		}
+		counters.add(parts[2], value)
+		out[key] = counters
+	}
+	return out, nil
+}
+
+func (c *Counters) add(kind string, value float64) {
+	bucket, isBucket := strings.CutPrefix(kind, "le")
+	switch {
+	case kind == "sum":
+		c.Seconds = value
+	case isBucket:
+		if i, err := strconv.Atoi(bucket); err == nil && i >= 1 && i <= len(c.Buckets) {
+			c.Buckets[i-1] = uint64(value)
+		}
+	default:
+		c.Requests[kind] = int64(value)
+	}
+}
+
+// Total sums a cluster's counters over its upstreams: attempts sent to it,
+// and those that ended with 5xx or without an answer.
+func Total(all map[Key]Counters, cluster string) (requests, failed int64) {
+	for key, c := range all {
+		if key.Cluster != cluster {
+			continue
+		}
+		for class, n := range c.Requests {
+			requests += n
+			if class == "5xx" || class == "lost" {
+				failed += n
+			}
+		}
+	}
+	return requests, failed
+}

@@ -1,0 +1,92 @@
+package balancer
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// A Cluster is the pods of an upstream in one cluster.
+type Cluster struct {
+	Name string `json:"name"`
+	// Share of its normal traffic, 0 to 100; 0: gets no request.
+	Percent int `json:"percent"`
+	Port    int `json:"port"`
+	// IPv4 addresses in order.
+	Pods []string `json:"pods"`
+}
+
+// An Upstream is all pods of an app's port.
+type Upstream struct {
+	Clusters []Cluster `json:"clusters"`
+}
+
+// A Table is everything the balancer chooses from, by upstream name.
+type Table map[string]Upstream
+
+// encode gives each upstream as the text that Nginx keeps.
+func (t Table) encode() (map[string]string, error) {
+	out := make(map[string]string, len(t))
+	for name, u := range t {
+		b, err := json.Marshal(u)
+		if err != nil {
+			return nil, fmt.Errorf("encode upstream %s: %w", name, err)
+		}
+		out[name] = string(b)
+	}
+	return out, nil
+}
+
+// A change is the body of POST /v1/table, and of the snapshot on disk.
+type change struct {
+	Base       int64             `json:"base"`
+	Generation int64             `json:"generation"`
+	Full       bool              `json:"full,omitempty"`
+	Set        map[string]string `json:"set,omitempty"`
+	Delete     []string          `json:"delete,omitempty"`
+	// All upstreams that stay; null: not the last part. With Full.
+	Keep []string `json:"keep"`
+	// Pods that do not answer, "host:port"; null: unchanged.
+	Down []string `json:"down"`
+	// Generation of the GatewayConfig that is in effect; 0: unchanged.
+	Config int64 `json:"config,omitempty"`
+}
+
+// diff is what makes have into want.
+func diff(have, want map[string]string) (set map[string]string, gone []string) {
+	set = map[string]string{}
+	for name, spec := range want {
+		if have[name] != spec {
+			set[name] = spec
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(have)) {
+		if _, ok := want[name]; !ok {
+			gone = append(gone, name)
+		}
+	}
+	return set, gone
+}
+
+// maxChunk bounds the upstreams of one push: 10,000 at once would hold up a
+// worker for 150 ms.
+const maxChunk = 500
+
+// chunks splits a full table; only the last part says what to keep.
+func chunks(want map[string]string) []change {
+	names := slices.Sorted(maps.Keys(want))
+	var out []change
+	for part := range slices.Chunk(names, maxChunk) {
+		c := change{Full: true, Set: map[string]string{}}
+		for _, name := range part {
+			c.Set[name] = want[name]
+		}
+		out = append(out, c)
+	}
+	if len(out) == 0 {
+		out = []change{{Full: true}}
+	}
+	out[len(out)-1].Keep = append([]string{}, names...)
+	return out
+}

@@ -1,0 +1,302 @@
+package generation
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"gantry.dev/services/ingress-agent/internal/nginx"
+	"gantry.dev/services/ingress-agent/internal/render"
+)
+
+// Web is the web server that generations are served by.
+type Web interface {
+	// Test gives nil, a *nginx.HostError that blames one host's file, or
+	// another error.
+	Test(ctx context.Context, dir string) error
+	Start(ctx context.Context, layout string) error
+	// Reload calls swap just before the new files are read.
+	Reload(ctx context.Context, swap func() error, layout string) error
+	Pid() int
+}
+
+// VRRP is the daemon that shares the VIP.
+type VRRP interface {
+	Test(ctx context.Context, file string) error
+	// Reload brings the file of the current generation into effect.
+	Reload() error
+}
+
+// Config is what New needs; all is required.
+type Config struct {
+	// Dir is set for each generation.
+	Env render.Env
+	// The balancer's Lua by file name.
+	Code   map[string][]byte
+	Web    Web
+	VRRP   VRRP
+	Logger *slog.Logger
+}
+
+// Manager owns the generations of a node. Its methods may run at the same
+// time; changes wait for each other.
+type Manager struct {
+	config Config
+	store  store
+
+	// Held while something changes; that takes seconds.
+	work sync.Mutex
+
+	// Guards what is in effect; only a holder of work writes it.
+	mu     sync.Mutex
+	served render.Model
+	layout string
+}
+
+// New opens the state directory and reads what is served.
+func New(c Config) (*Manager, error) {
+	m := &Manager{config: c, store: store{stateDir: c.Env.StateDir}}
+	if err := os.MkdirAll(m.store.root(), 0o755); err != nil {
+		return nil, fmt.Errorf("open the state directory: %w", err)
+	}
+	files, err := m.store.read()
+	if err != nil {
+		return nil, err
+	}
+	if files == nil {
+		return m, nil
+	}
+	if err := m.adopt(files); err != nil {
+		// Nginx may still serve it; the next good configuration replaces it.
+		c.Logger.Error("the served generation cannot be read", "error", err.Error())
+	}
+	return m, nil
+}
+
+func (m *Manager) adopt(files map[string][]byte) error {
+	model, err := render.Parse(files)
+	if err != nil {
+		return err
+	}
+	layout, err := render.Layout(files[render.NginxConf])
+	if err != nil {
+		return err
+	}
+	m.set(model, layout)
+	return nil
+}
+
+func (m *Manager) set(model render.Model, layout string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.served, m.layout = model, layout
+}
+
+// Served gives the model and layout in effect; the layout is empty when there
+// is none. The model must not be changed.
+func (m *Manager) Served() (render.Model, string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.served, m.layout
+}
+
+// Ensure starts Nginx on what is served if it does not run. It tells whether
+// it had to.
+func (m *Manager) Ensure(ctx context.Context) (started bool, err error) {
+	m.work.Lock()
+	defer m.work.Unlock()
+	if m.layout == "" || m.config.Web.Pid() != 0 {
+		return false, nil
+	}
+	return true, m.config.Web.Start(ctx, m.layout)
+}
+
+// Outcome is what became of a configuration.
+type Outcome struct {
+	Model render.Model
+	// Routes that are kept in their last good form, or are not served.
+	Quarantined []render.Rejected
+	// Why the VIP is shared as before; empty when it is as wanted.
+	VRRPProblem string
+	// Files were changed and Nginx reloaded.
+	Reloaded bool
+}
+
+// Changes tells whether bringing the build into effect needs a reload.
+func (m *Manager) Changes(b render.Build) (bool, error) {
+	m.work.Lock()
+	defer m.work.Unlock()
+	model := render.KeepLastGood(b, m.served)
+	g, err := render.Files(model, m.env(m.store.current()), m.config.Code)
+	if err != nil {
+		return false, err
+	}
+	return g.Layout != m.layout || !m.sameVRRP(g), nil
+}
+
+// Apply brings the build into effect. Routes that cannot be served are
+// quarantined alone (rule I4). When it fails, what was served still is
+// (rule I3).
+func (m *Manager) Apply(ctx context.Context, b render.Build) (Outcome, error) {
+	m.work.Lock()
+	defer m.work.Unlock()
+	out := Outcome{Model: render.KeepLastGood(b, m.served), Quarantined: slices.Clone(b.Rejected), VRRPProblem: b.VRRPProblem}
+	for {
+		dir, g, err := m.candidate(ctx, out.Model)
+		var blamed *nginx.HostError
+		if errors.As(err, &blamed) {
+			if !m.quarantine(&out, blamed, b.Wanted) {
+				return Outcome{}, err
+			}
+			continue
+		}
+		var vrrp *vrrpError
+		if errors.As(err, &vrrp) && !render.EqualVRRP(out.Model.VRRP, m.served.VRRP) {
+			out.Model.VRRP, out.VRRPProblem = m.served.VRRP, vrrp.Error()
+			continue
+		}
+		if err != nil {
+			return Outcome{}, err
+		}
+		if dir == "" { // nothing changed
+			return out, nil
+		}
+		out.Reloaded = true
+		return out, m.activate(ctx, dir, g, out.Model)
+	}
+}
+
+// candidate writes and tests a generation; dir is empty when it would be the
+// same as the served one.
+func (m *Manager) candidate(ctx context.Context, model render.Model) (dir string, g render.Generation, err error) {
+	dir, err = m.store.next()
+	if err != nil {
+		return "", g, err
+	}
+	g, err = render.Files(model, m.env(dir), m.config.Code)
+	if err != nil {
+		return "", g, err
+	}
+	if g.Layout == m.layout && m.sameVRRP(g) {
+		return "", g, nil
+	}
+	if err := verify(g.Files, model); err != nil {
+		return "", g, err
+	}
+	err = m.store.write(dir, g.Files)
+	if err == nil {
+		err = m.test(ctx, dir, g)
+	}
+	if err != nil {
+		return "", g, errors.Join(err, os.RemoveAll(dir))
+	}
+	return dir, g, nil
+}
+
+// sameVRRP tells whether keepalived.conf is the one in effect. It is compared
+// as text: the agent's own path is in it too.
+func (m *Manager) sameVRRP(g render.Generation) bool {
+	have, err := os.ReadFile(filepath.Join(m.store.current(), render.KeepalivedConf))
+	if err != nil && !os.IsNotExist(err) {
+		return false
+	}
+	return bytes.Equal(have, g.Files[render.KeepalivedConf])
+}
+
+func (m *Manager) test(ctx context.Context, dir string, g render.Generation) error {
+	if err := m.config.Web.Test(ctx, dir); err != nil {
+		return err
+	}
+	if g.Files[render.KeepalivedConf] == nil {
+		return nil
+	}
+	if err := m.config.VRRP.Test(ctx, filepath.Join(dir, render.KeepalivedConf)); err != nil {
+		return &vrrpError{err}
+	}
+	return nil
+}
+
+// vrrpError is Keepalived's refusal of its file; the routes can go out with
+// the old one.
+type vrrpError struct{ error }
+
+func (e *vrrpError) Unwrap() error { return e.error }
+
+// quarantine takes the blamed host back; false when that changes nothing.
+func (m *Manager) quarantine(out *Outcome, blamed *nginx.HostError, wanted map[string]bool) bool {
+	host := ""
+	for _, h := range out.Model.Hosts {
+		if strings.HasSuffix(render.HostFile(h.Name), "/"+blamed.File) {
+			host = h.Name
+		}
+	}
+	model, routes := render.Revert(out.Model, m.served, host, wanted)
+	if host == "" || len(routes) == 0 {
+		return false
+	}
+	m.config.Logger.Warn("a host is kept in its last good form", "host", host, "routes", routes, "reason", blamed.Reason)
+	out.Model = model
+	for _, r := range routes {
+		out.Quarantined = append(out.Quarantined, render.Rejected{Route: r, Reason: "nginx refuses it: " + blamed.Reason})
+	}
+	return true
+}
+
+// activate swaps and reloads, or swaps and starts, and goes back if the new
+// generation does not answer.
+func (m *Manager) activate(ctx context.Context, dir string, g render.Generation, model render.Model) error {
+	before, err := m.store.target()
+	if err != nil {
+		return err
+	}
+	sameVRRP := m.sameVRRP(g)
+	swap := func() error { return m.store.point(dir) }
+	if m.config.Web.Pid() == 0 {
+		if err = swap(); err == nil {
+			err = m.config.Web.Start(ctx, g.Layout)
+		}
+	} else if g.Layout == m.layout {
+		err = swap() // only keepalived.conf differs
+	} else {
+		err = m.config.Web.Reload(ctx, swap, g.Layout)
+	}
+	if err != nil {
+		return errors.Join(err, m.back(ctx, before))
+	}
+	m.set(model, g.Layout)
+	m.config.Logger.Info("generation in effect", "dir", filepath.Base(dir), "layout", g.Layout, "hosts", len(model.Hosts))
+	if !sameVRRP {
+		err = m.config.VRRP.Reload()
+	}
+	return errors.Join(err, m.store.prune())
+}
+
+// back points at what was served before; Nginx, if it read the new files at
+// all, reads the old ones again.
+func (m *Manager) back(ctx context.Context, before string) error {
+	now, err := m.store.target()
+	if err != nil || before == "" || now == before {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	if m.config.Web.Pid() == 0 {
+		if err := m.store.point(before); err != nil {
+			return err
+		}
+		return m.config.Web.Start(ctx, m.layout)
+	}
+	return m.config.Web.Reload(ctx, func() error { return m.store.point(before) }, m.layout)
+}
+
+func (m *Manager) env(dir string) render.Env {
+	env := m.config.Env
+	env.Dir = dir
+	return env
+}
