@@ -94,7 +94,7 @@ func (w *watcher) follow(ctx context.Context) error {
 			return nil
 		}
 		if r.Err() != nil {
-			return nil //nolint:nilerr // a broken watch is resumed
+			return nil // a broken watch is resumed
 		}
 		if err := w.give(r); err != nil {
 			return err
@@ -109,7 +109,7 @@ func (w *watcher) list(ctx context.Context) (bool, error) {
 	defer cancel()
 	r, err := w.client.Get(ctx, w.prefix, clientv3.WithPrefix())
 	if err != nil {
-		return false, nil //nolint:nilerr // unreachable is not empty: try again
+		return false, nil // unreachable is not empty: try again
 	}
 	gone := w.known
 	w.known = map[string]bool{}

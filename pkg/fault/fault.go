@@ -146,7 +146,7 @@ func From(err error) *Error {
 
 // withContext keeps what callers put around f with fmt.Errorf.
 func withContext(f *Error, err error) *Error {
-	if err == error(f) {
+	if err.Error() == f.Message {
 		return f
 	}
 	c := *f

@@ -86,6 +86,14 @@ func New(c Config) (*Server, error) {
 	return s, nil
 }
 
+// stopped takes the end that was asked for as none.
+func stopped(err error) error {
+	if errors.Is(err, grpc.ErrServerStopped) {
+		return nil
+	}
+	return err
+}
+
 // Registrar takes the services; call before Run.
 func (s *Server) Registrar() grpc.ServiceRegistrar { return s.grpc }
 
@@ -117,6 +125,5 @@ func (s *Server) Run(ctx context.Context) error {
 	hard := time.AfterFunc(drainTime, s.grpc.Stop)
 	defer hard.Stop()
 	s.grpc.GracefulStop()
-	<-failed
-	return nil
+	return stopped(<-failed)
 }

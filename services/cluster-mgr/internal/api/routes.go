@@ -48,7 +48,7 @@ func (s *routeService) ListRoutes(ctx context.Context, r *gantryv1.ListRoutesReq
 
 func (s *routeService) UpdateRoute(ctx context.Context, r *gantryv1.UpdateRouteRequest) (*gantryv1.Route, error) {
 	item, err := s.Store.Routes.Get(ctx, r.GetRoute().GetName())
-	if err != nil && !(r.GetAllowMissing() && fault.Is(err, fault.KindNotFound)) {
+	if err != nil && (!r.GetAllowMissing() || !fault.Is(err, fault.KindNotFound)) {
 		return nil, err
 	}
 	if err := current(item, r.GetRoute().GetEtag()); err != nil {

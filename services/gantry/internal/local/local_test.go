@@ -13,10 +13,8 @@ import (
 	"gantry.dev/pkg/fault"
 	"gantry.dev/services/gantry/internal/local/cgroup"
 	"gantry.dev/services/gantry/internal/local/supervisor"
-	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestDefaults(t *testing.T) {
 	t.Chdir(t.TempDir())

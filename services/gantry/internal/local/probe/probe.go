@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -146,6 +147,7 @@ func Unix(path string) Func {
 // GRPC wants SERVING from the standard health service. A server that lets
 // nobody ask for its health is ready when it says so.
 func GRPC(address string, id Identity) Func {
+	answers := []codes.Code{codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented}
 	return func(ctx context.Context) error {
 		config, err := id.config()
 		if err != nil {
@@ -159,7 +161,7 @@ func GRPC(address string, id Identity) Func {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
 		answer, err := healthv1.NewHealthClient(conn).Check(ctx, &healthv1.HealthCheckRequest{})
-		if code := status.Code(err); code == codes.PermissionDenied || code == codes.Unimplemented {
+		if slices.Contains(answers, status.Code(err)) {
 			return nil
 		}
 		if err != nil {

@@ -154,7 +154,7 @@ func TestGRPC(t *testing.T) {
 	if err := ask(t.Context()); err == nil || !strings.Contains(err.Error(), "NOT_SERVING") {
 		t.Errorf("error is %v", err)
 	}
-	for code, ready := range map[codes.Code]bool{codes.PermissionDenied: true, codes.Unimplemented: true, codes.Internal: false} {
+	for code, ready := range map[codes.Code]bool{codes.PermissionDenied: true, codes.Unauthenticated: true, codes.Unimplemented: true, codes.Internal: false} {
 		refuse = code
 		if err := ask(t.Context()); (err == nil) != ready {
 			t.Errorf("%v: error is %v", code, err)

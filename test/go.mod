@@ -1,0 +1,3 @@
+module gantry.dev/test
+
+go 1.26.0
