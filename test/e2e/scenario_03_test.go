@@ -31,7 +31,7 @@ func newREST(t *testing.T) *rest {
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(pem)
-	token, err := os.ReadFile(filepath.Join(local, "pki", "admin.jwt"))
+	token, err := os.ReadFile(filepath.Join(local, "tokens", "admin.jwt"))
 	if err != nil {
 		t.Fatal(err)
 	}
