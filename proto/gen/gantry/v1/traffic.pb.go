@@ -132,7 +132,8 @@ type GatewayNode struct {
 	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
 	// host:port of its ingress-agent.
 	AgentAddress string `protobuf:"bytes,3,opt,name=agent_address,json=agentAddress,proto3" json:"agent_address,omitempty"`
-	// VRRP priority: the highest living node holds the VIP.
+	// VRRP priority: the highest living node wins an election; a node that
+	// comes back does not take the VIP from one that serves.
 	Priority      int32 `protobuf:"varint,4,opt,name=priority,proto3" json:"priority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -109,22 +109,34 @@ func startPods(t *testing.T, port int, addresses ...string) map[string]*fakePod 
 	t.Helper()
 	pods := map[string]*fakePod{}
 	for _, ip := range addresses {
-		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", fmt.Sprintf("%s:%d", ip, port))
-		if err != nil {
-			t.Fatal(err)
-		}
-		p := &fakePod{done: make(chan struct{})}
-		p.server = &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p := &fakePod{}
+		p.serve(t, port, ip, func(w http.ResponseWriter, r *http.Request) {
 			p.served.Add(1)
 			_, _ = io.Copy(io.Discard, r.Body)
 			time.Sleep(time.Millisecond)
 			fmt.Fprint(w, ip)
-		})}
-		go func() { defer close(p.done); _ = p.server.Serve(l) }()
-		t.Cleanup(p.kill)
+		})
 		pods[ip] = p
 	}
 	return pods
+}
+
+// startHandler runs a pod that behaves as the handler does.
+func startHandler(t *testing.T, port int, ip string, handler http.HandlerFunc) {
+	t.Helper()
+	(&fakePod{}).serve(t, port, ip, handler)
+}
+
+func (p *fakePod) serve(t *testing.T, port int, ip string, handler http.HandlerFunc) {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", fmt.Sprintf("%s:%d", ip, port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.done = make(chan struct{})
+	p.server = &http.Server{ReadHeaderTimeout: time.Minute, Handler: handler}
+	go func() { defer close(p.done); _ = p.server.Serve(l) }()
+	t.Cleanup(p.kill)
 }
 
 // kill closes the listener and all connections at once.

@@ -102,7 +102,7 @@ func TestSyncerConverges(t *testing.T) {
 			Client: client, Wanted: func() (Wanted, bool) { return wanted, true }, Logger: slog.New(slog.DiscardHandler), Pushed: func() {},
 		})
 		for range rapid.IntRange(1, 6).Draw(r, "steps") {
-			wanted.Table = table(rapid.SampledFrom([]int{0, 1, 5, 1200}).Draw(r, "n"), rapid.IntRange(0, 3).Draw(r, "variant"))
+			wanted.Table = table(rapid.SampledFrom([]int{0, 1, 5, 600}).Draw(r, "n"), rapid.IntRange(0, 3).Draw(r, "variant"))
 			if rapid.Bool().Draw(r, "restart") {
 				fake.restart()
 			}
