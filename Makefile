@@ -85,6 +85,7 @@ fmt: $(LINT_TOOLS)/golangci-lint proto-tools ## Format Go and proto files
 generate: proto-tools proto-deps ## Generate Go and OpenAPI from proto/
 	@$(SAY) 'generate'
 	@$(PROTO_TOOLS)/buf generate
+	@$(PROTO_TOOLS)/buf generate --template buf.gen.openapi.yaml
 
 generate-check: generate ## Fail unless the committed generated code is what generate makes
 	@git diff --exit-code --stat -- proto/gen
