@@ -5,6 +5,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 .DEFAULT_GOAL := all
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
@@ -28,7 +29,8 @@ PACKAGES := $(WORKSPACE:%=./%/...)
 STATIC := CGO_ENABLED=0
 BUILD_FLAGS := -trimpath -buildvcs=$(shell git rev-parse --quiet --verify HEAD >/dev/null 2>&1 && echo auto || echo false)
 
-export STARTED ?= $(shell date +%s)
+STARTED := $(or $(STARTED),$(shell date +%s))
+export STARTED
 # Prints a line with the seconds since make began.
 SAY = printf '[%4d s] %s\n' "$$(($$(date +%s) - STARTED))"
 
@@ -107,8 +109,7 @@ proto-lint: proto-tools proto-deps ## Lint proto/ and refuse breaking changes si
 		before=$$(mktemp -d $(LOCAL)/proto-before.XXXXXX); trap "rm -rf $$before" EXIT; \
 		git archive '$(AGAINST)' buf.yaml proto | tar -x -C $$before; \
 		mkdir $$before/.local && cp -r $(LOCAL)/proto-deps $$before/.local/; \
-		$(PROTO_TOOLS)/buf build $$before -o $$before/image.binpb; \
-		$(PROTO_TOOLS)/buf breaking --against $$before/image.binpb; \
+		$(PROTO_TOOLS)/buf breaking --against $$before; \
 	fi
 
 tidy-check: ## Fail unless go.mod and go.sum of every module are tidy

@@ -70,6 +70,9 @@ func (o Options) complete() (Options, error) {
 	if o.Nodes != NodesReal && o.Nodes != NodesFake {
 		return o, fault.Invalid("BAD_NODES", "nodes may be %q or %q, not %q", NodesReal, NodesFake, o.Nodes)
 	}
+	if o.Nodes == NodesFake {
+		return o, fault.New(fault.KindUnimplemented, "NODES_FAKE", "simulated nodes are not available yet; use --nodes=real on a Linux machine with root")
+	}
 	if o.AutoscaleInterval <= 0 {
 		o.AutoscaleInterval = 5 * time.Second
 	}

@@ -15,7 +15,6 @@ import (
 	"gantry.dev/services/gantry/internal/local/supervisor"
 )
 
-
 func TestDefaults(t *testing.T) {
 	t.Chdir(t.TempDir())
 	here, err := os.Getwd()
@@ -35,6 +34,9 @@ func TestDefaults(t *testing.T) {
 	}
 	if _, err := (Options{Nodes: "some"}).complete(); !fault.Is(err, fault.KindInvalid) {
 		t.Errorf("unknown nodes: %v", err)
+	}
+	if _, err := (Options{Nodes: NodesFake}).complete(); !fault.HasReason(err, "NODES_FAKE") {
+		t.Errorf("fake nodes: %v", err)
 	}
 }
 

@@ -107,10 +107,11 @@ func container(cluster string, id labels.ID, w *ipaasv1.Workload) (*corev1ac.Con
 	return c, nil
 }
 
-// environment is the app's own with Gantry's after it; an own variable with a
-// name of Gantry's gives way.
+// environment is Gantry's variables, then the app's own, which may refer to
+// them. Kubernetes wants each name once: Gantry's stay, of an app's own the
+// last one counts.
 func environment(cluster string, id labels.ID, w *ipaasv1.Workload) []*corev1ac.EnvVarApplyConfiguration {
-	gantry := []*corev1ac.EnvVarApplyConfiguration{
+	all := []*corev1ac.EnvVarApplyConfiguration{
 		value("GANTRY_APP", id.Name()),
 		value("GANTRY_CLUSTER", cluster),
 		value("GANTRY_RELEASE", strconv.Itoa(int(w.GetRelease()))),
@@ -118,23 +119,19 @@ func environment(cluster string, id labels.ID, w *ipaasv1.Workload) []*corev1ac.
 		field("POD_NAME", "metadata.name"),
 		field("POD_IP", "status.podIP"),
 	}
-	// Kubernetes merges variables by name: a repeated one is refused, so the
-	// last one counts, as in a shell.
-	at := map[string]int{}
-	var all []*corev1ac.EnvVarApplyConfiguration
-	add := func(e *corev1ac.EnvVarApplyConfiguration) {
-		if i, ok := at[*e.Name]; ok {
-			all[i] = e
-			return
-		}
-		at[*e.Name] = len(all)
-		all = append(all, e)
+	reserved, at := len(all), map[string]int{}
+	for i, e := range all {
+		at[*e.Name] = i
 	}
 	for _, e := range w.GetSpec().GetEnv() {
-		add(value(e.GetName(), e.GetValue()))
-	}
-	for _, e := range gantry {
-		add(e)
+		own := value(e.GetName(), e.GetValue())
+		switch i, ok := at[e.GetName()]; {
+		case !ok:
+			at[e.GetName()] = len(all)
+			all = append(all, own)
+		case i >= reserved:
+			all[i] = own
+		}
 	}
 	return all
 }
