@@ -952,8 +952,9 @@ type AppStatus struct {
 	Release int32 `protobuf:"varint,1,opt,name=release,proto3" json:"release,omitempty"`
 	// Wanted replicas over all clusters (yours, or the autoscaler's).
 	DesiredReplicas int32 `protobuf:"varint,2,opt,name=desired_replicas,json=desiredReplicas,proto3" json:"desired_replicas,omitempty"`
-	ReadyReplicas   int32 `protobuf:"varint,3,opt,name=ready_replicas,json=readyReplicas,proto3" json:"ready_replicas,omitempty"`
-	// Replicas of the wanted release.
+	// Ready replicas in the clusters that can be asked.
+	ReadyReplicas int32 `protobuf:"varint,3,opt,name=ready_replicas,json=readyReplicas,proto3" json:"ready_replicas,omitempty"`
+	// Replicas of the wanted release in the clusters that can be asked.
 	UpdatedReplicas int32                `protobuf:"varint,4,opt,name=updated_replicas,json=updatedReplicas,proto3" json:"updated_replicas,omitempty"`
 	Assignments     []*ClusterAssignment `protobuf:"bytes,5,rep,name=assignments,proto3" json:"assignments,omitempty"`
 	// True until every cluster runs the wanted release with all replicas ready.

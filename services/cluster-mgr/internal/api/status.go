@@ -38,8 +38,10 @@ func status(app *gantryv1.App, a store.Assignment, view observe.View) *gantryv1.
 	for _, share := range a.Shares {
 		c, settled, trouble := part(app, share, view.Clusters[share.Cluster])
 		out.Assignments = append(out.Assignments, c)
-		out.ReadyReplicas += c.GetReadyReplicas()
-		out.UpdatedReplicas += c.GetUpdatedReplicas()
+		if c.GetObserved() {
+			out.ReadyReplicas += c.GetReadyReplicas()
+			out.UpdatedReplicas += c.GetUpdatedReplicas()
+		}
 		out.Progressing = out.Progressing || c.GetObserved() && !settled
 		if trouble != "" {
 			troubles = append(troubles, names.ID(share.Cluster)+": "+trouble)

@@ -17,7 +17,7 @@ const upTimeout = time.Hour
 func (s *runner) localCommand() *cobra.Command {
 	o := &local.Options{Progress: s.Err}
 	g := group("local", "Run the whole platform on this machine",
-		s.localUp(o), s.localDown(o), s.localStatus(o), s.localCheck(o),
+		s.localUp(o), s.localDown(o), s.localStatus(o), s.localCheck(o), s.localParts(o),
 		s.localGroup("kill", "Kill every process of a group, as a disaster would", "killed", o),
 		s.localGroup("start", "Start a killed group again", "started", o),
 		s.localSupervise(o))
@@ -45,6 +45,17 @@ without root and without containers: pods count as running, nothing serves.`,
 	cmd.Flags().StringSliceVar(&o.Only, "only", nil, "only these groups or processes, and what they depend on")
 	cmd.Flags().DurationVar(&o.AutoscaleInterval, "autoscale-interval", 0, "pause between two passes of autoscaling (default 5s)")
 	return cmd
+}
+
+func (s *runner) localParts(o *local.Options) *cobra.Command {
+	return &cobra.Command{
+		Use: "parts", Short: "Build and install what the platform runs, and start nothing", Args: cobra.NoArgs,
+		RunE: s.run(func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := s.deadline(cmd.Context(), upTimeout)
+			defer cancel()
+			return local.Parts(ctx, *o)
+		}),
+	}
 }
 
 func nodesFlag(cmd *cobra.Command, o *local.Options) {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -28,7 +29,7 @@ const (
 	maxMetrics = 8 << 20
 )
 
-// Usage is what a node uses: thousandths of a CPU, bytes.
+// Usage is what a node's pods use: thousandths of a CPU, bytes.
 type Usage struct{ MilliCPU, MemoryBytes int64 }
 
 // Meter measures what nodes use. It asks the kubelets themselves: the way
@@ -48,7 +49,7 @@ type reading struct {
 	usage Usage
 }
 
-// sample is what a kubelet says: CPU seconds since its start.
+// sample is what a kubelet says: CPU seconds of its pods since their start.
 type sample struct {
 	time   time.Time
 	cpu    float64
@@ -129,8 +130,8 @@ func (m *Meter) keep(node string, s sample) {
 	m.last[node] = reading{sample: s, usage: between(before, s)}
 }
 
-// between gives the use from one sample to the next. The counter starts anew
-// with the node: then the last rate stays.
+// between gives the use from one sample to the next. Where the sum falls,
+// because a pod has ended or the node starts anew, the last rate stays.
 func between(before reading, s sample) Usage {
 	u := Usage{MilliCPU: before.usage.MilliCPU, MemoryBytes: s.memory}
 	if !before.time.IsZero() && s.cpu >= before.cpu {
@@ -161,30 +162,34 @@ func (m *Meter) scrape(ctx context.Context, address string) (sample, error) {
 	return parse(body, time.Now())
 }
 
-// parse finds a node's own figures among the kubelet's metrics; now is when
-// they were taken if they do not say so.
+// parse sums the figures of a node's pods. The node's own figures hold also
+// what the system uses, for which allocatable has made room already; they only
+// say when the kubelet measured. now is that time if they do not.
 func parse(text []byte, now time.Time) (sample, error) {
-	s, found := sample{time: now}, 0
+	s, found := sample{time: now}, false
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	lines.Buffer(nil, maxMetrics)
 	for lines.Scan() {
-		name, rest, _ := strings.Cut(lines.Text(), " ")
-		if name != "node_cpu_usage_seconds_total" && name != "node_memory_working_set_bytes" {
+		series, rest, _ := strings.Cut(lines.Text(), " ")
+		name, _, _ := strings.Cut(series, "{")
+		if name != "node_cpu_usage_seconds_total" && name != "pod_cpu_usage_seconds_total" && name != "pod_memory_working_set_bytes" {
 			continue
 		}
 		v, at, err := value(rest, now)
 		if err != nil {
-			return sample{}, fmt.Errorf("the kubelet's %s: %w", name, err)
+			return sample{}, fmt.Errorf("the kubelet's %s: %w", series, err)
 		}
-		found++
-		if name == "node_memory_working_set_bytes" {
-			s.memory = int64(v)
-			continue
+		switch name {
+		case "node_cpu_usage_seconds_total":
+			found, s.time = true, at
+		case "pod_cpu_usage_seconds_total":
+			s.cpu += v
+		default:
+			s.memory += int64(v)
 		}
-		s.cpu, s.time = v, at
 	}
-	if found < 2 {
-		return sample{}, fmt.Errorf("the kubelet gives %d of the node's 2 figures", found)
+	if !found {
+		return sample{}, errors.New("the kubelet gives no figures of its node")
 	}
 	return s, lines.Err()
 }

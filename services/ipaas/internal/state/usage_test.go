@@ -15,14 +15,16 @@ import (
 const metrics = `# HELP node_cpu_usage_seconds_total [STABLE] Cumulative cpu time consumed by the node in core-seconds
 # TYPE node_cpu_usage_seconds_total counter
 node_cpu_usage_seconds_total 120.5 1700000000000
-node_memory_working_set_bytes 1.048576e+06 1700000000000
+pod_cpu_usage_seconds_total{namespace="gantry-pay",pod="web"} 7.5 1700000000000
+pod_cpu_usage_seconds_total{namespace="kube-system",pod="dns"} 2 1700000000000
+pod_memory_working_set_bytes{namespace="gantry-pay",pod="web"} 1.048576e+06 1700000000000
 container_cpu_usage_seconds_total{container="app",namespace="gantry-pay",pod="web"} 7 1700000000000
 `
 
 func TestParse(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	s, err := parse([]byte(metrics), now)
-	if err != nil || s.cpu != 120.5 || s.memory != 1<<20 || !s.time.Equal(time.Unix(1_700_000_000, 0)) {
+	if err != nil || s.cpu != 9.5 || s.memory != 1<<20 || !s.time.Equal(time.Unix(1_700_000_000, 0)) {
 		t.Errorf("%+v, %v", s, err)
 	}
 	s, err = parse([]byte(strings.ReplaceAll(metrics, " 1700000000000", "")), now)
@@ -30,7 +32,7 @@ func TestParse(t *testing.T) {
 		t.Errorf("without times: %+v, %v", s, err)
 	}
 	for _, text := range []string{
-		"", "node_cpu_usage_seconds_total 1\n", "node_cpu_usage_seconds_total\n",
+		"", "pod_cpu_usage_seconds_total{} 1\n", "node_cpu_usage_seconds_total\n",
 		"node_cpu_usage_seconds_total x\n", "node_cpu_usage_seconds_total 1 soon\n",
 	} {
 		if _, err := parse([]byte(text), now); err == nil {
@@ -41,9 +43,9 @@ func TestParse(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add(metrics)
-	f.Add("node_cpu_usage_seconds_total NaN -1\nnode_memory_working_set_bytes +Inf")
+	f.Add("node_cpu_usage_seconds_total NaN -1\npod_memory_working_set_bytes +Inf")
 	f.Fuzz(func(t *testing.T, text string) {
-		if s, err := parse([]byte(text), time.Unix(0, 0)); err == nil && !strings.Contains(text, "node_memory_working_set_bytes") {
+		if s, err := parse([]byte(text), time.Unix(0, 0)); err == nil && !strings.Contains(text, "node_cpu_usage_seconds_total") {
 			t.Errorf("%q gives %+v", text, s)
 		}
 	})
@@ -86,7 +88,7 @@ func TestMeterAsksKubelets(t *testing.T) {
 			return
 		}
 		seconds++
-		fmt.Fprintf(w, "node_cpu_usage_seconds_total %d %d\nnode_memory_working_set_bytes 99 %d\n", 2*seconds, 1000*seconds, 1000*seconds)
+		fmt.Fprintf(w, "node_cpu_usage_seconds_total 1 %d\npod_cpu_usage_seconds_total{} %d\npod_memory_working_set_bytes{} 99\n", 1000*seconds, 2*seconds)
 	}))
 	defer kubelet.Close()
 	forbidden := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
