@@ -40,7 +40,7 @@ func (s *site) watch(t *testing.T, apps ...string) *reader {
 	}()
 	t.Cleanup(func() {
 		cancel()
-		for range r.events { //nolint:revive // until the reader has ended
+		for range r.events {
 		}
 	})
 	return r
@@ -183,17 +183,21 @@ func apiServerDies(t *testing.T, s *site) {
 func (s *site) restartWithoutAPIServer(t *testing.T) {
 	s.stop()
 	s.start()
-	if _, err := s.GetClusterState(t.Context(), &ipaasv1.GetClusterStateRequest{}); !fault.Is(err, fault.KindUnavailable) {
-		t.Errorf("state before anything was read: %v, want unavailable", err)
-	}
-	if _, err := s.ListWorkloads(t.Context(), &ipaasv1.ListWorkloadsRequest{}); !fault.Is(err, fault.KindUnavailable) {
+	eventually(t, "ipaas says that it knows nothing", func() bool {
+		_, err := s.GetClusterState(t.Context(), &ipaasv1.GetClusterStateRequest{})
+		if !fault.Is(err, fault.KindUnavailable) {
+			t.Fatalf("state before anything was read: %v, want unavailable", err)
+		}
+		return fault.HasReason(err, "CLUSTER_NOT_READ")
+	})
+	if _, err := s.ListWorkloads(t.Context(), &ipaasv1.ListWorkloadsRequest{}); !fault.HasReason(err, "CLUSTER_NOT_READ") {
 		t.Errorf("workloads before anything was read: %v, want unavailable", err)
 	}
 	silent := s.watch(t, "projects/dead/apps/web")
 	for m := range silent.events {
 		t.Errorf("sent before anything was read: %v", m)
 	}
-	if !fault.Is(silent.err, fault.KindUnavailable) {
+	if !fault.HasReason(silent.err, "CLUSTER_NOT_READ") {
 		t.Errorf("endpoints before anything was read: %v, want unavailable", silent.err)
 	}
 }

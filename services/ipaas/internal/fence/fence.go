@@ -142,17 +142,12 @@ func (f *Fence) read(ctx context.Context) (*corev1.ConfigMap, int64, error) {
 // write keeps a larger epoch; the resourceVersion of what was read makes the
 // API server refuse if somebody wrote in between.
 func (f *Fence) write(ctx context.Context, kept *corev1.ConfigMap, epoch int64) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	var err error
-	if kept == nil {
-		kept = &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
-			Name: configMap, Labels: map[string]string{labels.ManagedBy: labels.Manager},
-		}}
-		kept.Data = map[string]string{epochKey: strconv.FormatInt(epoch, 10)}
-		_, err = f.maps.Create(ctx, kept, metav1.CreateOptions{})
+	if data := map[string]string{epochKey: strconv.FormatInt(epoch, 10)}; kept == nil {
+		meta := metav1.ObjectMeta{Name: configMap, Labels: map[string]string{labels.ManagedBy: labels.Manager}}
+		_, err = f.maps.Create(ctx, &corev1.ConfigMap{ObjectMeta: meta, Data: data}, metav1.CreateOptions{})
 	} else {
-		kept.Data[epochKey] = strconv.FormatInt(epoch, 10)
+		kept.Data = data
 		_, err = f.maps.Update(ctx, kept, metav1.UpdateOptions{})
 	}
 	if apierrors.IsNotFound(err) {
@@ -164,16 +159,16 @@ func (f *Fence) write(ctx context.Context, kept *corev1.ConfigMap, epoch int64) 
 	return err
 }
 
-// note remembers an epoch if it is the largest.
+// note remembers an epoch that is kept, once every change of older leaders has
+// ended.
 func (f *Fence) note(epoch int64) {
-	for {
-		old := f.largest.Load()
-		if epoch <= old {
-			return
-		}
-		if f.largest.CompareAndSwap(old, epoch) {
-			f.seen.Set(float64(epoch))
-			return
-		}
+	if epoch <= f.largest.Load() {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if epoch > f.largest.Load() {
+		f.largest.Store(epoch)
+		f.seen.Set(float64(epoch))
 	}
 }

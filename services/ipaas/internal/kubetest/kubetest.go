@@ -88,7 +88,7 @@ func FreeAddress(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // it has served its purpose
+	defer l.Close()
 	return l.Addr().String()
 }
 
@@ -178,7 +178,7 @@ func (c *Cluster) run(program string, args ...string) *process {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	defer log.Close() //nolint:errcheck // the program has its own handle
+	defer log.Close()
 	p.cmd = exec.Command(filepath.Join(c.parts, program), args...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -151,7 +151,7 @@ func (m *Meter) scrape(ctx context.Context, address string) (sample, error) {
 	if err != nil {
 		return sample{}, fmt.Errorf("ask the kubelet: %w", err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // everything has been read
+	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxMetrics))
 	if err != nil {
 		return sample{}, fmt.Errorf("read the kubelet's answer: %w", err)
