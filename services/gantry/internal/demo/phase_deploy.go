@@ -33,6 +33,9 @@ func deploy(ctx context.Context, s *stage) (outcome, error) {
 	if err := s.applyGateway(ctx); err != nil {
 		return outcome{}, err
 	}
+	if err := s.removeLopsided(ctx); err != nil {
+		return outcome{}, err
+	}
 	app, err := s.deployApp(ctx)
 	if err != nil {
 		return outcome{}, err

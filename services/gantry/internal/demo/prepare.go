@@ -83,3 +83,40 @@ func (s *stage) bringHome(ctx context.Context, cluster string) error {
 	}
 	return nil
 }
+
+// removeLopsided deletes the sample app when an earlier run has left all of it
+// in one cluster: growing and shrinking move as little as they can, so it would
+// stay there.
+func (s *stage) removeLopsided(ctx context.Context) error {
+	app, err := s.api.Apps.GetApp(ctx, &gantryv1.GetAppRequest{Name: s.res.app.GetName()})
+	if fault.Is(err, fault.KindNotFound) {
+		return nil
+	}
+	if err != nil || s.everywhere(app) {
+		return err
+	}
+	s.say("an earlier run has left the app in one cluster; it is deleted first")
+	s.command("gantry delete -f %s", s.manifest("route"))
+	_, err = s.api.Routes.DeleteRoute(ctx, &gantryv1.DeleteRouteRequest{Name: s.res.route.GetName()})
+	if err != nil && !fault.Is(err, fault.KindNotFound) {
+		return err
+	}
+	s.command("gantry delete -f %s", s.manifest("app"))
+	if _, err := s.api.Apps.DeleteApp(ctx, &gantryv1.DeleteAppRequest{Name: app.GetName()}); err != nil {
+		return err
+	}
+	return await(ctx, briefPatience, "the old app to be gone", func(ctx context.Context) (bool, string, error) {
+		_, err := s.api.Apps.CreateApp(ctx, &gantryv1.CreateAppRequest{Parent: s.res.project.GetName(), App: s.res.app, ValidateOnly: true})
+		return !fault.HasReason(err, "APP_BEING_DELETED"), "it is still being deleted", nil
+	})
+}
+
+// everywhere tells whether each cluster has replicas of the app.
+func (s *stage) everywhere(app *gantryv1.App) bool {
+	for _, c := range s.res.clusters {
+		if replicas, _ := replicasOn(app, clusterName(c)); replicas == 0 {
+			return false
+		}
+	}
+	return true
+}
