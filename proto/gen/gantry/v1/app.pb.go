@@ -272,7 +272,8 @@ func (x *App) GetEtag() string {
 type AppSpec struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "repository:tag" or "repository@sha256:…", relative to each cluster's
-	// registry. The digest is resolved when the release is made.
+	// registry. The digest is resolved when the release is made. Required, but
+	// for an update whose mask leaves it out.
 	Image string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
 	// Wanted replicas over all clusters. With `autoscale` it counts only for
 	// the first release.
@@ -2195,9 +2196,9 @@ const file_gantry_v1_app_proto_rawDesc = "" +
 	"\vcreate_time\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12\x12\n" +
-	"\x04etag\x18\v \x01(\tR\x04etag\"\x90\x05\n" +
-	"\aAppSpec\x12v\n" +
-	"\x05image\x18\x01 \x01(\tB`\xbaH]r[\x18\xff\x012V^[a-z0-9]+([._/-][a-z0-9]+)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})$R\x05image\x12&\n" +
+	"\x04etag\x18\v \x01(\tR\x04etag\"\x93\x05\n" +
+	"\aAppSpec\x12y\n" +
+	"\x05image\x18\x01 \x01(\tBc\xbaH`\xd8\x01\x01r[\x18\xff\x012V^[a-z0-9]+([._/-][a-z0-9]+)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})$R\x05image\x12&\n" +
 	"\breplicas\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\x90N(\x00R\breplicas\x122\n" +
 	"\tresources\x18\x03 \x01(\v2\x14.gantry.v1.ResourcesR\tresources\x12.\n" +

@@ -83,6 +83,7 @@ func TestBadAppsAreRefusedAndChangeNothing(t *testing.T) {
 		says   string
 	}{
 		{"an image that no registry has", func(s *gantryv1.AppSpec) { s.Image = "hello:v9" }, "IMAGE_NOT_FOUND", "site-a:5000"},
+		{"no image at all", func(s *gantryv1.AppSpec) { s.Image = "" }, "INVALID_FIELDS", "app.spec.image"},
 		{"replicas that fit nowhere", func(s *gantryv1.AppSpec) { s.Replicas = 12 }, "CAPACITY_EXHAUSTED", "2 more replicas"},
 		{"an unknown cluster", func(s *gantryv1.AppSpec) {
 			s.Placement = &gantryv1.Placement{Clusters: []*gantryv1.ClusterPlacement{{Cluster: "clusters/nowhere"}}}

@@ -80,6 +80,9 @@ func sameTemplate(a, b *gantryv1.AppSpec) bool {
 
 // check refuses what the fields' own rules cannot see.
 func (s *appService) check(ctx context.Context, spec *gantryv1.AppSpec) error {
+	if spec.GetImage() == "" {
+		return invalid("app.spec.image", "an app needs an image, for example hello:v1")
+	}
 	ports := map[int32]bool{}
 	for _, p := range spec.GetPorts() {
 		if ports[p.GetPort()] {
@@ -152,5 +155,5 @@ func (s *appService) digest(ctx context.Context, next release) (string, error) {
 		return "", last
 	}
 	return "", fault.NotFound("IMAGE_NOT_FOUND", "no registry has the image %s (asked %s); push it there first", image, strings.Join(asked, ", ")).
-		With(fault.Violation{Field: "app.spec.image", Description: "not found in any registry"})
+		With(fault.Violation{Field: "app.spec.image", Description: "no registry has the image " + image})
 }

@@ -135,7 +135,7 @@ func parseVRRP(text []byte) (VRRP, error) {
 	if !ok {
 		return VRRP{}, errors.New("no vrrp_instance")
 	}
-	if name := conftext.Unknown(slices.Concat(global.Children, withoutLists(instance)), known(`router_id script_user vrrp_rt_priority
+	if name := conftext.Unknown(slices.Concat(global.Children, withoutLists(instance)), known(`router_id script_user vrrp_rt_priority vrrp_rlimit_rttime
 		vrrp_no_swap vrrp_garp_master_delay version state nopreempt interface virtual_router_id priority advert_int
 		unicast_src_ip`)); name != "" {
 		return VRRP{}, fmt.Errorf("unknown directive %q", name)
