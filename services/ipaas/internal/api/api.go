@@ -79,5 +79,8 @@ func (s *Service) ready() (state.Health, error) {
 	if synced, missing := s.Cache.Synced(); !synced {
 		return health, fault.Unavailable("CACHE_NOT_SYNCED", "ipaas has not read the cluster's %s yet; try again in a moment (%s)", missing, health.Detail)
 	}
+	if s.Cache.Identity() != health.Identity {
+		return health, fault.Unavailable("CLUSTER_CHANGES", "another cluster is taking over the address of the API server; try again when ipaas has started anew")
+	}
 	return health, nil
 }

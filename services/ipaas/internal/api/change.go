@@ -11,8 +11,9 @@ import (
 	"gantry.dev/services/ipaas/internal/state"
 )
 
-// changeTimeout bounds one change, also for callers that wait longer.
-const changeTimeout = 10 * time.Second
+// changeTimeout bounds one change. It ends before the ten seconds that callers
+// wait, so that they hear what went wrong.
+const changeTimeout = 8 * time.Second
 
 func (s *Service) ApplyWorkload(ctx context.Context, req *ipaasv1.ApplyWorkloadRequest) (*ipaasv1.ApplyWorkloadResponse, error) {
 	objects, err := render.Render(s.Cluster, req.GetWorkload())

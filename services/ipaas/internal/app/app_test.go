@@ -39,6 +39,7 @@ func TestIpaas(t *testing.T) {
 		{"state of nodes, pods and workloads", stateOfTheCluster},
 		{"endpoints", endpointsFollowPods},
 		{"a stale epoch is refused, also after a restart", staleEpochIsRefused},
+		{"the API server hangs", apiServerHangs},
 		{"the API server dies", apiServerDies},
 	} {
 		t.Run(tc.name, func(t *testing.T) { tc.run(t, s) })

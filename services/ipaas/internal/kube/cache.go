@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ import (
 // deployments. While the API server is away it keeps what it knew last.
 type Cache struct {
 	config      CacheConfig
+	pin         *pin
 	pods        *mirror[Pod]
 	nodes       *mirror[Node]
 	deployments *mirror[Deployment]
@@ -42,42 +44,49 @@ type CacheConfig struct {
 func NewCache(c CacheConfig) *Cache {
 	return &Cache{
 		config:      c,
+		pin:         &pin{client: c.Client},
 		pods:        newMirror(toPod, c.Pods),
 		nodes:       newMirror(toNode, func([]Change[Node]) {}),
 		deployments: newMirror(toDeployment, func([]Change[Deployment]) {}),
 	}
 }
 
-// Run follows the cluster until ctx ends.
+// Run follows the cluster until ctx ends or another cluster answers
+// (ErrOtherCluster).
 func (c *Cache) Run(ctx context.Context) error {
 	// client-go would log each of its attempts; source says once what is
 	// wrong.
-	ctx = klog.NewContext(ctx, logr.Discard())
+	ctx, cancel := context.WithCancelCause(klog.NewContext(ctx, logr.Discard()))
+	defer cancel(nil)
 	var group sync.WaitGroup
-	for _, r := range c.reflectors() {
+	for _, r := range c.reflectors(cancel) {
 		group.Go(func() { r.RunWithContext(ctx) })
 	}
 	group.Wait()
-	return ctx.Err()
+	return context.Cause(ctx)
 }
 
-func (c *Cache) reflectors() []*cache.Reflector {
+// reflectors end everything when they meet another cluster.
+func (c *Cache) reflectors(end context.CancelCauseFunc) []*cache.Reflector {
 	core, apps := c.config.Client.CoreV1(), c.config.Client.AppsV1()
 	all := metav1.NamespaceAll
 	return []*cache.Reflector{
 		c.reflector("pods", &corev1.Pod{}, c.pods, source{
+			end: end,
 			list: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 				return core.Pods(all).List(ctx, o)
 			},
 			watch: core.Pods(all).Watch,
 		}),
 		c.reflector("nodes", &corev1.Node{}, c.nodes, source{
+			end: end,
 			list: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 				return core.Nodes().List(ctx, o)
 			},
 			watch: core.Nodes().Watch,
 		}),
 		c.reflector("deployments", &appsv1.Deployment{}, c.deployments, source{
+			end:      end,
 			selector: labels.Selector,
 			list: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 				return apps.Deployments(all).List(ctx, o)
@@ -88,7 +97,7 @@ func (c *Cache) reflectors() []*cache.Reflector {
 }
 
 func (c *Cache) reflector(kind string, expected runtime.Object, into cache.ReflectorStore, s source) *cache.Reflector {
-	s.kind, s.logger = kind, c.config.Logger
+	s.kind, s.logger, s.pin = kind, c.config.Logger, c.pin
 	return cache.NewReflectorWithOptions(s.listWatch(), expected, into, cache.ReflectorOptions{
 		Name: kind,
 		// Endpoints must be right soon after the API server is back.
@@ -111,6 +120,10 @@ func (c *Cache) Synced() (synced bool, missing string) {
 	return len(open) == 0, strings.Join(open, ", ")
 }
 
+// Identity of the cluster that the cache is about; empty before the first
+// answer.
+func (c *Cache) Identity() string { return c.pin.identity() }
+
 // EachPod calls f with every pod of the cluster, in no order.
 func (c *Cache) EachPod(f func(Pod)) { c.pods.each(f) }
 
@@ -132,28 +145,39 @@ type source struct {
 	list           func(context.Context, metav1.ListOptions) (runtime.Object, error)
 	watch          func(context.Context, metav1.ListOptions) (watch.Interface, error)
 	logger         *slog.Logger
+	pin            *pin
+	end            context.CancelCauseFunc
 }
 
 func (s source) listWatch() *cache.ListWatch {
 	failing := false // only the reflector's own goroutine calls
-	note := func(ctx context.Context, err error) {
-		if err != nil && !failing && ctx.Err() == nil {
+	// verify gives err, or the reason for which the answer does not count.
+	verify := func(ctx context.Context, err error) error {
+		if err == nil {
+			err = s.pin.check(ctx)
+		}
+		if errors.Is(err, ErrOtherCluster) {
+			s.end(err)
+		} else if err != nil && !failing && ctx.Err() == nil {
 			s.logger.Warn("following the cluster fails; the last known state stays", "kind", s.kind, "error", err.Error())
 		}
 		failing = err != nil
+		return err
 	}
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			o.LabelSelector = s.selector
 			list, err := s.list(ctx, o)
-			note(ctx, err)
-			return list, err
+			return list, verify(ctx, err)
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			o.LabelSelector = s.selector
 			w, err := s.watch(ctx, o)
-			note(ctx, err)
-			return w, err
+			refused := verify(ctx, err)
+			if err == nil && refused != nil {
+				w.Stop()
+			}
+			return w, refused
 		},
 	}
 }

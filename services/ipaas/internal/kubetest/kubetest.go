@@ -16,6 +16,9 @@ import (
 	"testing"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 )
@@ -96,7 +99,7 @@ func (c *Cluster) startEtcd() {
 	client, peer := "http://"+FreeAddress(c.t), "http://"+FreeAddress(c.t)
 	c.etcd = client
 	c.run("etcd",
-		"--data-dir", filepath.Join(c.dir, "etcd"), "--log-level", "error", "--unsafe-no-fsync",
+		"--data-dir", c.t.TempDir(), "--log-level", "error", "--unsafe-no-fsync",
 		"--listen-client-urls", client, "--advertise-client-urls", client,
 		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default="+peer)
 }
@@ -121,6 +124,49 @@ func (c *Cluster) StartAPIServer() {
 
 // StopAPIServer kills it: nobody is told.
 func (c *Cluster) StopAPIServer() { c.apiserver.stop() }
+
+// Freeze stops the API server while its connections stay: callers hear nothing
+// any more. Thaw undoes it.
+func (c *Cluster) Freeze() { c.apiserver.signal(syscall.SIGSTOP) }
+
+// Thaw undoes Freeze.
+func (c *Cluster) Thaw() { c.apiserver.signal(syscall.SIGCONT) }
+
+// Replace puts another cluster at the same address, which knows the same users
+// and grants them nothing yet. It is empty and has a longer history, so its
+// API server calls every old resourceVersion too old.
+func (c *Cluster) Replace() {
+	c.t.Helper()
+	c.StopAPIServer()
+	c.startEtcd()
+	c.growHistory()
+	c.StartAPIServer()
+}
+
+// longHistory is more writes than a test makes.
+const longHistory = 5000
+
+func (c *Cluster) growHistory() {
+	c.t.Helper()
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{c.etcd}, Logger: zap.NewNop()})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(c.t.Context(), startTimeout)
+	defer cancel()
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(64)
+	for range longHistory {
+		group.Go(func() error {
+			_, err := client.Put(ctx, "history", "")
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		c.t.Fatalf("write a history: %v", err)
+	}
+}
 
 func (c *Cluster) await() {
 	c.t.Helper()
@@ -181,7 +227,7 @@ func (c *Cluster) run(program string, args ...string) *process {
 	defer log.Close()
 	p.cmd = exec.Command(filepath.Join(c.parts, program), args...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p.cmd.SysProcAttr = endWithTest()
 	if err := p.cmd.Start(); err != nil {
 		c.t.Fatal(err)
 	}
@@ -194,6 +240,10 @@ func (p *process) stop() {
 		_ = p.cmd.Process.Kill() // it may have ended by itself
 		_ = p.cmd.Wait()         // a killed process never ends well
 	})
+}
+
+func (p *process) signal(s syscall.Signal) {
+	_ = p.cmd.Process.Signal(s) // it may have ended by itself
 }
 
 func (p *process) tail() string {

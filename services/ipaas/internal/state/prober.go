@@ -5,7 +5,6 @@ package state
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -24,7 +23,7 @@ const (
 
 // ErrOtherCluster means that behind the same address there is another cluster
 // now: everything known is about the wrong one, so ipaas must start anew.
-var ErrOtherCluster = errors.New("another cluster answers at the address of the API server")
+var ErrOtherCluster = kube.ErrOtherCluster
 
 // Health is how the API server is.
 type Health struct {
