@@ -407,7 +407,7 @@ const (
 //
 // AlarmService shows what needs a person.
 type AlarmServiceClient interface {
-	// Lists alarms, newest first.
+	// Lists alarms in name order; there is one per kind and subject.
 	ListAlarms(ctx context.Context, in *ListAlarmsRequest, opts ...grpc.CallOption) (*ListAlarmsResponse, error)
 }
 
@@ -435,7 +435,7 @@ func (c *alarmServiceClient) ListAlarms(ctx context.Context, in *ListAlarmsReque
 //
 // AlarmService shows what needs a person.
 type AlarmServiceServer interface {
-	// Lists alarms, newest first.
+	// Lists alarms in name order; there is one per kind and subject.
 	ListAlarms(context.Context, *ListAlarmsRequest) (*ListAlarmsResponse, error)
 	mustEmbedUnimplementedAlarmServiceServer()
 }

@@ -8,6 +8,7 @@ import (
 	"gantry.dev/pkg/authz"
 	"gantry.dev/pkg/fault"
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
+	"gantry.dev/services/cluster-mgr/internal/store"
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 )
@@ -83,6 +84,12 @@ func TestBadAppsAreRefusedAndChangeNothing(t *testing.T) {
 		says   string
 	}{
 		{"an image that no registry has", func(s *gantryv1.AppSpec) { s.Image = "hello:v9" }, "IMAGE_NOT_FOUND", "site-a:5000"},
+		{"a port listed twice", func(s *gantryv1.AppSpec) { s.Ports = append(s.Ports, &gantryv1.Port{Name: "http", Port: 81}) }, "INVALID_FIELDS", "listed twice"},
+		{"no memory", func(s *gantryv1.AppSpec) { s.Resources.Memory = "0" }, "INVALID_FIELDS", "more than 0"},
+		{"a limit below the request", func(s *gantryv1.AppSpec) { s.Resources.CpuLimit = "50m" }, "INVALID_FIELDS", "cpu_limit"},
+		{"a variable set twice", func(s *gantryv1.AppSpec) {
+			s.Env = []*gantryv1.EnvVar{{Name: "A", Value: "1"}, {Name: "A", Value: "2"}}
+		}, "INVALID_FIELDS", "set twice"},
 		{"no image at all", func(s *gantryv1.AppSpec) { s.Image = "" }, "INVALID_FIELDS", "app.spec.image"},
 		{"replicas that fit nowhere", func(s *gantryv1.AppSpec) { s.Replicas = 12 }, "CAPACITY_EXHAUSTED", "2 more replicas"},
 		{"an unknown cluster", func(s *gantryv1.AppSpec) {
@@ -145,6 +152,43 @@ func TestReleasesAndRollback(t *testing.T) {
 	if r := list.GetReleases(); len(r) != 3 || r[0].GetNumber() != 3 || r[0].GetRollbackOf() != 1 || r[0].GetCreatedBy() != "ann" {
 		t.Errorf("releases %v", r)
 	}
+}
+
+// While capacity is short, what needs no more room must still go through.
+func TestARepairNeedsNoRoom(t *testing.T) {
+	h := newHarness(t)
+	h.platform()
+	app, err := h.apply(web(func(s *gantryv1.AppSpec) { s.Replicas = 10 }))
+	h.ok(err)
+	change := store.NewChange()
+	item, err := h.store.Clusters.Get(t.Context(), "clusters/site-a")
+	h.ok(err)
+	item.Value.Evacuated = true // there is no room at all
+	h.store.Clusters.Put(change, item.Name, item.Value, item.ModRevision)
+	_, err = h.store.Commit(t.Context(), change)
+	h.ok(err)
+	_, err = h.apply(web(func(s *gantryv1.AppSpec) { s.Replicas = 11 }))
+	h.refused(err, "CAPACITY_EXHAUSTED")
+	_, err = h.apply(web(func(s *gantryv1.AppSpec) { s.Replicas, s.Image = 9, "hello:v2" }))
+	h.ok(err)
+	_, err = gantryv1.NewAppServiceClient(h.conn).RollbackApp(h.as("ann"), &gantryv1.RollbackAppRequest{Name: app.GetName(), Release: 2})
+	h.ok(err)
+}
+
+func TestAPartialUpdateIsCheckedAsAWhole(t *testing.T) {
+	h := newHarness(t)
+	h.platform()
+	app, err := h.apply(web(func(s *gantryv1.AppSpec) {
+		s.Autoscale = &gantryv1.Autoscale{MinReplicas: 2, MaxReplicas: 4, Metrics: []*gantryv1.ScaleMetric{{Resource: gantryv1.ScaleMetric_RESOURCE_CPU, TargetPercent: 50}}}
+	}))
+	h.ok(err)
+	part := &gantryv1.App{Name: app.GetName(), Spec: &gantryv1.AppSpec{Autoscale: &gantryv1.Autoscale{
+		MinReplicas: 6, MaxReplicas: 8, Metrics: []*gantryv1.ScaleMetric{{Resource: gantryv1.ScaleMetric_RESOURCE_CPU, TargetPercent: 50}},
+	}}}
+	_, err = gantryv1.NewAppServiceClient(h.conn).UpdateApp(h.as("ann"), &gantryv1.UpdateAppRequest{
+		App: part, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"spec.autoscale.min_replicas"}},
+	})
+	h.refused(err, "INVALID_FIELDS")
 }
 
 func TestStaleWritersAreRefused(t *testing.T) {
@@ -222,6 +266,8 @@ func TestAHostBelongsToOneProject(t *testing.T) {
 	h.refused(route("other", "web", "/other"), "HOST_TAKEN")
 	_, err = gantryv1.NewAppServiceClient(h.conn).DeleteApp(h.as("ann"), &gantryv1.DeleteAppRequest{Name: "projects/pay/apps/web"})
 	h.refused(err, "APP_IN_USE")
+	_, err = h.apply(web(func(s *gantryv1.AppSpec) { s.Ports[0].Port = 8081 }))
+	h.refused(err, "PORT_IN_USE")
 	for _, id := range []string{"web", "api"} {
 		_, err = routes.DeleteRoute(h.as("ann"), &gantryv1.DeleteRouteRequest{Name: "projects/pay/routes/" + id})
 		h.ok(err)

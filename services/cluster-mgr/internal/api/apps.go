@@ -106,12 +106,13 @@ func (s *appService) UpdateApp(ctx context.Context, r *gantryv1.UpdateAppRequest
 	if err != nil {
 		return nil, err
 	}
-	wanted := assignment.Value.Desired
+	had := assignment.Value.Desired
+	wanted := had
 	if next.GetSpec().GetAutoscale() == nil {
 		wanted = int(next.GetSpec().GetReplicas())
 	}
 	assignment.Value.Desired = desired(next.GetSpec(), wanted)
-	return s.release(ctx, r, release{app: next, revision: item.ModRevision, assignment: assignment, before: item.Value.GetSpec()}, r.GetValidateOnly())
+	return s.release(ctx, r, release{app: next, revision: item.ModRevision, assignment: assignment, before: item.Value.GetSpec(), desiredBefore: had}, r.GetValidateOnly())
 }
 
 // DeleteApp forgets the app at once; the leader then removes it from the
@@ -178,8 +179,9 @@ func (s *appService) ScaleApp(ctx context.Context, r *gantryv1.ScaleAppRequest) 
 	}
 	next := proto.CloneOf(item.Value)
 	next.Spec.Replicas = r.GetReplicas()
+	had := assignment.Value.Desired
 	assignment.Value.Desired = int(r.GetReplicas())
-	return s.release(ctx, r, release{app: next, revision: item.ModRevision, assignment: assignment, before: item.Value.GetSpec()}, false)
+	return s.release(ctx, r, release{app: next, revision: item.ModRevision, assignment: assignment, before: item.Value.GetSpec(), desiredBefore: had}, false)
 }
 
 func (s *appService) RollbackApp(ctx context.Context, r *gantryv1.RollbackAppRequest) (*gantryv1.App, error) {
@@ -202,12 +204,16 @@ func (s *appService) RollbackApp(ctx context.Context, r *gantryv1.RollbackAppReq
 	}
 	next := proto.CloneOf(item.Value)
 	next.Spec = old.Value.GetSpec()
-	wanted := assignment.Value.Desired
+	had := assignment.Value.Desired
+	wanted := had
 	if next.GetSpec().GetAutoscale() == nil && item.Value.GetSpec().GetAutoscale() == nil {
 		wanted = int(next.GetSpec().GetReplicas())
 	}
 	assignment.Value.Desired = desired(next.GetSpec(), wanted)
-	return s.release(ctx, r, release{app: next, revision: item.ModRevision, assignment: assignment, digest: old.Value.GetDigest(), of: r.GetRelease()}, false)
+	return s.release(ctx, r, release{
+		app: next, revision: item.ModRevision, assignment: assignment, before: item.Value.GetSpec(), desiredBefore: had,
+		digest: old.Value.GetDigest(), of: r.GetRelease(),
+	}, false)
 }
 
 func (s *appService) ListReleases(ctx context.Context, r *gantryv1.ListReleasesRequest) (*gantryv1.ListReleasesResponse, error) {

@@ -43,6 +43,11 @@ func (s *projectService) ListProjects(ctx context.Context, r *gantryv1.ListProje
 }
 
 func (s *projectService) UpdateProject(ctx context.Context, r *gantryv1.UpdateProjectRequest) (*gantryv1.Project, error) {
+	first := &gantryv1.Project{}
+	if etag, found, err := s.answered(ctx, r, first); found || err != nil {
+		first.Etag = etag
+		return first, err
+	}
 	item, err := s.Store.Projects.Get(ctx, r.GetProject().GetName())
 	if r.GetAllowMissing() && fault.Is(err, fault.KindNotFound) {
 		return s.put(ctx, r, r.GetProject(), 0, r.GetValidateOnly())

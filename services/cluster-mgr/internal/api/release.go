@@ -2,10 +2,14 @@ package api
 
 import (
 	"context"
+	"slices"
 	"strings"
 
+	"buf.build/go/protovalidate"
 	"gantry.dev/pkg/fault"
+	"gantry.dev/pkg/names"
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
+	"gantry.dev/services/cluster-mgr/internal/fleet"
 	"gantry.dev/services/cluster-mgr/internal/store"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -17,8 +21,9 @@ type release struct {
 	// Revision of the stored app; 0: a new one.
 	revision   int64
 	assignment store.Item[store.Assignment]
-	// Spec before the change; nil: there was none, or it does not matter.
-	before *gantryv1.AppSpec
+	// Spec and wanted replicas before the change; nil: a new app.
+	before        *gantryv1.AppSpec
+	desiredBefore int
 	// Digest and number of the release that is repeated; empty: none.
 	digest string
 	of     int32
@@ -30,10 +35,13 @@ func (s *appService) release(ctx context.Context, r mutation, next release, vali
 	if err := s.check(ctx, next.app.GetSpec()); err != nil {
 		return nil, err
 	}
+	if err := s.checkRoutes(ctx, next.app); err != nil {
+		return nil, err
+	}
 	app := next.app
 	app.Etag = ""
 	change := store.NewChange()
-	if next.before == nil || !sameTemplate(next.before, app.GetSpec()) {
+	if next.before == nil || next.of > 0 || !sameTemplate(next.before, app.GetSpec()) {
 		digest, err := s.digest(ctx, next)
 		if err != nil {
 			return nil, err
@@ -44,8 +52,10 @@ func (s *appService) release(ctx context.Context, r mutation, next release, vali
 			Digest: digest, CreatedBy: user(ctx).User, CreateTime: timestamppb.Now(), RollbackOf: next.of,
 		}, 0)
 	}
-	if err := s.Fitter.Fit(ctx, app, next.assignment.Value.Desired); err != nil {
-		return nil, err
+	if next.grows() {
+		if err := s.Fitter.Fit(ctx, app, next.assignment.Value.Desired); err != nil {
+			return nil, err
+		}
 	}
 	if validateOnly {
 		return app, nil
@@ -68,6 +78,30 @@ func (s *appService) release(ctx context.Context, r mutation, next release, vali
 	return shown, nil
 }
 
+// grows tells whether a change needs room that the app does not have. What
+// does not grow must go through also while capacity is short: a rollback, a
+// repair, a smaller number.
+func (r release) grows() bool {
+	return r.before == nil || r.assignment.Value.Desired > r.desiredBefore ||
+		!proto.Equal(r.before.GetResources(), r.app.GetSpec().GetResources()) ||
+		!proto.Equal(r.before.GetPlacement(), r.app.GetSpec().GetPlacement())
+}
+
+// checkRoutes refuses to take away a port that a route leads to.
+func (s *appService) checkRoutes(ctx context.Context, app *gantryv1.App) error {
+	routes, _, err := s.Store.Routes.List(ctx, names.Parent(app.GetName())+"/")
+	if err != nil {
+		return err
+	}
+	for _, r := range routes {
+		has := slices.ContainsFunc(app.GetSpec().GetPorts(), func(p *gantryv1.Port) bool { return p.GetPort() == r.Value.GetPort() })
+		if r.Value.GetApp() == app.GetName() && !has {
+			return fault.Precondition("PORT_IN_USE", "%s leads to port %d of %s; change or delete it first", r.Name, r.Value.GetPort(), app.GetName())
+		}
+	}
+	return nil
+}
+
 // sameTemplate tells whether two specs make the same pods: how many there are,
 // and where, does not matter.
 func sameTemplate(a, b *gantryv1.AppSpec) bool {
@@ -83,11 +117,11 @@ func (s *appService) check(ctx context.Context, spec *gantryv1.AppSpec) error {
 	if spec.GetImage() == "" {
 		return invalid("app.spec.image", "an app needs an image, for example hello:v1")
 	}
+	if err := wellFormed(spec); err != nil {
+		return err
+	}
 	ports := map[int32]bool{}
 	for _, p := range spec.GetPorts() {
-		if ports[p.GetPort()] {
-			return invalid("app.spec.ports", "port %d is listed twice", p.GetPort())
-		}
 		ports[p.GetPort()] = true
 	}
 	for field, check := range map[string]*gantryv1.HealthCheck{"readiness": spec.GetReadiness(), "liveness": spec.GetLiveness()} {
@@ -107,6 +141,50 @@ func (s *appService) check(ctx context.Context, spec *gantryv1.AppSpec) error {
 		if _, err := s.Store.Clusters.Get(ctx, p.GetCluster()); err != nil {
 			return unknownCluster(p.GetCluster(), err)
 		}
+	}
+	return nil
+}
+
+// wellFormed holds the rules of one spec by itself, also of one that a mask
+// has put together.
+func wellFormed(spec *gantryv1.AppSpec) error {
+	if err := protovalidate.Validate(spec); err != nil {
+		return fault.Invalid("INVALID_FIELDS", "app.spec: %w", err)
+	}
+	taken := map[any]string{}
+	for _, p := range spec.GetPorts() {
+		for _, key := range []any{p.GetPort(), p.GetName()} {
+			if _, twice := taken[key]; twice {
+				return invalid("app.spec.ports", "%v is listed twice", key)
+			}
+			taken[key] = p.GetName()
+		}
+	}
+	env := map[string]bool{}
+	for _, e := range spec.GetEnv() {
+		if env[e.GetName()] {
+			return invalid("app.spec.env", "%s is set twice", e.GetName())
+		}
+		env[e.GetName()] = true
+	}
+	return enough(spec.GetResources())
+}
+
+// enough refuses resources with which nothing runs.
+func enough(r *gantryv1.Resources) error {
+	per, err := fleet.PerReplica(r)
+	if err != nil {
+		return invalid("app.spec.resources", "%v", err)
+	}
+	if per.MilliCPU == 0 || per.MemoryBytes == 0 {
+		return invalid("app.spec.resources", "cpu and memory must be more than 0")
+	}
+	limit, err := fleet.PerReplica(&gantryv1.Resources{Cpu: r.GetCpuLimit()})
+	if err != nil {
+		return invalid("app.spec.resources.cpu_limit", "%v", err)
+	}
+	if r.GetCpuLimit() != "" && limit.MilliCPU < per.MilliCPU {
+		return invalid("app.spec.resources.cpu_limit", "%s is less than the request", r.GetCpuLimit())
 	}
 	return nil
 }

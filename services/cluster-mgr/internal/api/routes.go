@@ -47,6 +47,11 @@ func (s *routeService) ListRoutes(ctx context.Context, r *gantryv1.ListRoutesReq
 }
 
 func (s *routeService) UpdateRoute(ctx context.Context, r *gantryv1.UpdateRouteRequest) (*gantryv1.Route, error) {
+	first := &gantryv1.Route{}
+	if etag, found, err := s.answered(ctx, r, first); found || err != nil {
+		first.Etag = etag
+		return first, err
+	}
 	item, err := s.Store.Routes.Get(ctx, r.GetRoute().GetName())
 	if err != nil && (!r.GetAllowMissing() || !fault.Is(err, fault.KindNotFound)) {
 		return nil, err

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -25,7 +24,7 @@ func (s *appService) WatchApps(r *gantryv1.WatchAppsRequest, stream grpc.ServerS
 	if err != nil {
 		return err
 	}
-	w := &appWatch{appService: s, stream: stream, sent: map[string]*gantryv1.App{}, prefix: below(r.GetParent())}
+	w := &appWatch{appService: s, stream: stream, sent: map[string]*gantryv1.App{}, prefix: below(r.GetParent()), seen: from, last: r.GetResourceVersion()}
 	group, ctx := errgroup.WithContext(stream.Context())
 	group.Go(func() error {
 		return s.Store.Apps.Watch(ctx, w.prefix, from, func(e store.Event[*gantryv1.App]) error { return w.event(ctx, e) })
@@ -53,13 +52,15 @@ type appWatch struct {
 
 	mu   sync.Mutex
 	sent map[string]*gantryv1.App
+	// Revision of the last event, and the same as it is sent.
+	seen int64
 	last string
 }
 
 func (w *appWatch) event(ctx context.Context, e store.Event[*gantryv1.App]) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.last = strconv.FormatInt(e.Revision, 10)
+	w.seen, w.last = e.Revision, strconv.FormatInt(e.Revision, 10)
 	switch {
 	case e.Synced:
 		return w.stream.Send(&gantryv1.WatchAppsResponse{Event: gantryv1.WatchAppsResponse_EVENT_BOOKMARK, ResourceVersion: w.last})
@@ -98,18 +99,19 @@ func (w *appWatch) follow(ctx context.Context) error {
 	}
 }
 
-// refresh compares the apps that have been sent.
+// refresh compares all apps with what was sent. A list that is older than the
+// last event says nothing new.
 func (w *appWatch) refresh(ctx context.Context) error {
-	items, _, err := w.Store.Apps.List(ctx, w.prefix)
+	items, revision, err := w.Store.Apps.List(ctx, w.prefix)
 	if err != nil {
 		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if revision < w.seen {
+		return nil
+	}
 	for _, item := range items {
-		if _, known := w.sent[item.Name]; !known || !strings.HasPrefix(item.Name, w.prefix) {
-			continue
-		}
 		app, err := w.shown(ctx, item)
 		if err != nil {
 			return err

@@ -70,7 +70,7 @@ func (s *Store) Commit(ctx context.Context, ch *Change) (int64, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
-	ops, err := s.withLeases(ctx, ch)
+	ops, leases, err := s.withLeases(ctx, ch)
 	if err != nil {
 		return 0, err
 	}
@@ -79,22 +79,27 @@ func (s *Store) Commit(ctx context.Context, ch *Change) (int64, error) {
 		return 0, silent(err)
 	}
 	if !r.Succeeded {
+		for _, lease := range leases {
+			_, _ = s.client.Revoke(ctx, lease) // it runs out by itself
+		}
 		return 0, s.refusal(ctx, ch)
 	}
 	return r.Header.GetRevision(), nil
 }
 
 // withLeases grants what the change's aging writes need.
-func (s *Store) withLeases(ctx context.Context, ch *Change) ([]clientv3.Op, error) {
+func (s *Store) withLeases(ctx context.Context, ch *Change) ([]clientv3.Op, []clientv3.LeaseID, error) {
 	ops := ch.ops
+	var leases []clientv3.LeaseID
 	for _, a := range ch.aging {
 		lease, err := s.client.Grant(ctx, int64(a.age/time.Second))
 		if err != nil {
-			return nil, silent(err)
+			return nil, nil, silent(err)
 		}
+		leases = append(leases, lease.ID)
 		ops = append(ops, clientv3.OpPut(a.key, a.value, clientv3.WithLease(lease.ID)))
 	}
-	return ops, nil
+	return ops, leases, nil
 }
 
 // refusal tells a lost leadership from a lost race.
