@@ -42,6 +42,8 @@ type division struct {
 	// want is what the eligible clusters share: Desired without the held replicas.
 	want int
 	held int
+	// settling: minima are being lowered.
+	settling bool
 }
 
 // seat is one cluster in the division.
@@ -110,6 +112,8 @@ func (d *division) settleMinima() {
 	if sum <= d.want {
 		return
 	}
+	d.settling = true
+	defer func() { d.settling = false }()
 	given := make([]int, len(d.seat))
 	for range d.want {
 		i := d.best(func(i int) bool { return given[i] < d.seat[i].lo }, func(i int) int { return given[i] })

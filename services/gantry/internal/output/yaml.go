@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"gantry.dev/pkg/fault"
 	"go.yaml.in/yaml/v3"
@@ -67,12 +68,13 @@ func yamlChildren(d *json.Decoder, kind yaml.Kind) (*yaml.Node, error) {
 	return n, err
 }
 
-// yamlString quotes only what would be read as something else.
+// yamlString quotes only what would be read as something else; text of several
+// lines too, since what begins with a tab cannot be read back as a block.
 func yamlString(s string) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s}
 	plain := yaml.Node{Kind: yaml.ScalarNode, Value: s}
 	// The parser takes "<<" for a merge key, ShortTag does not.
-	if plain.ShortTag() != "!!str" || s == "<<" {
+	if plain.ShortTag() != "!!str" || s == "<<" || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' }) {
 		n.Style = yaml.DoubleQuotedStyle
 	}
 	return n
