@@ -42,8 +42,6 @@ type division struct {
 	// want is what the eligible clusters share: Desired without the held replicas.
 	want int
 	held int
-	// settling: minima are being lowered.
-	settling bool
 }
 
 // seat is one cluster in the division.
@@ -101,7 +99,8 @@ func (d *division) capacity() int {
 	return sum
 }
 
-// settleMinima lowers the minima, in proportion, where they ask for more than is wanted.
+// settleMinima lowers the minima, in proportion, where they ask for more than is wanted. What is
+// there counts first, so that nothing moves for a minimum that cannot be met anyway.
 func (d *division) settleMinima() {
 	sum := 0
 	for _, s := range d.seat {
@@ -112,11 +111,16 @@ func (d *division) settleMinima() {
 	if sum <= d.want {
 		return
 	}
-	d.settling = true
-	defer func() { d.settling = false }()
 	given := make([]int, len(d.seat))
+	has := func(i int) int { return given[i] }
 	for range d.want {
-		i := d.best(func(i int) bool { return given[i] < d.seat[i].lo }, func(i int) int { return given[i] })
+		i := -1
+		if !d.in.Rebalance {
+			i = d.best(func(i int) bool { return given[i] < min(d.seat[i].lo, d.seat[i].Current) }, has)
+		}
+		if i < 0 {
+			i = d.best(func(i int) bool { return given[i] < d.seat[i].lo }, has)
+		}
 		given[i]++
 	}
 	for i := range d.seat {

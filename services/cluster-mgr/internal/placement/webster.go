@@ -4,7 +4,7 @@ import "math/bits"
 
 // before tells whether cluster i, having n seats, gets its next seat before cluster j, having m:
 // votes(i)/(2n+1) > votes(j)/(2m+1), compared crosswise in whole numbers so that no rounding of
-// a float decides. On equality, dividing anew and lowering minima favour what is there;
+// a float decides. On equality, dividing anew favours what is there;
 // then the name that sorts first is first.
 func (d *division) before(i, n, j, m int) bool {
 	switch compareProducts(d.votes(i), odd(m), d.votes(j), odd(n)) {
@@ -13,7 +13,7 @@ func (d *division) before(i, n, j, m int) bool {
 	case -1:
 		return false
 	}
-	if d.in.Rebalance || d.settling {
+	if d.in.Rebalance {
 		mine, theirs := n < d.seat[i].Current, m < d.seat[j].Current
 		if mine != theirs {
 			return mine
