@@ -70,7 +70,7 @@ func Run(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	defer i.etcd.Close() //nolint:errcheck // nothing is lost with it
+	defer i.etcd.Close()
 	defer i.pool.Close()
 	server, err := i.server()
 	if err != nil {

@@ -27,7 +27,7 @@ import (
 )
 
 // start of the fake platform's history.
-var epoch = time.Date(2026, 10, 22, 10, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // a constant that Go cannot express
+var epoch = time.Date(2026, 10, 22, 10, 0, 0, 0, time.UTC)
 
 // platform is a portal with everything behind it, in memory. An app is
 // progressing for two looks after a change; an operation takes one step a look.

@@ -85,10 +85,10 @@ func (s *stage) publish(r *Report, history []played, watch *sampler) error {
 
 func (s *stage) writeFile(name string, write func(io.Writer) error) error {
 	path := filepath.Join(s.cfg.OutputDir, name)
-	if err := os.MkdirAll(s.cfg.OutputDir, 0o755); err != nil { //nolint:gosec // a report for everybody
+	if err := os.MkdirAll(s.cfg.OutputDir, 0o755); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
-	f, err := os.Create(path) //nolint:gosec // the folder the user named
+	f, err := os.Create(path)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}

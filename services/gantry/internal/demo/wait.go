@@ -15,8 +15,7 @@ func await(ctx context.Context, limit time.Duration, what string, look func(cont
 	defer cancel()
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
-	state := "nothing was seen yet"
-	for {
+	for state := ""; ; {
 		done, now, err := look(ctx)
 		switch {
 		case err == nil && done:

@@ -64,7 +64,7 @@ func compile(ctx context.Context, s Source) ([]byte, error) {
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // a few megabytes in the system's own temporary folder
 	file := filepath.Join(dir, program)
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", //nolint:gosec // our own arguments
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false",
 		"-ldflags", "-s -w -buildid= -X main.version="+s.Version, "-o", file, ".")
 	cmd.Dir = s.Dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+s.Arch, "GOWORK=off", "GOFLAGS=", "GOTOOLCHAIN=local")

@@ -23,7 +23,7 @@ func startCommand(ctx context.Context, cfg Config) (*Run, error) {
 	if cfg.Namespace != "" {
 		args = append([]string{"ip", "netns", "exec", cfg.Namespace}, args...)
 	}
-	cmd := exec.Command(args[0], args[1:]...) //nolint:gosec // the caller's own program
+	cmd := exec.Command(args[0], args[1:]...) //nolint:noctx // it is ended in good order, by its input
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
 	in, err := cmd.StdinPipe()

@@ -66,7 +66,7 @@ func (c *connection) exchange(request []byte, method string, deadline time.Time)
 	if _, err := c.Write(request); err != nil {
 		return got, err
 	}
-	resp, err := http.ReadResponse(c.reader, &http.Request{Method: method})
+	resp, err := http.ReadResponse(c.reader, &http.Request{Method: method}) //nolint:bodyclose // the connection outlives the answer
 	if err != nil {
 		return got, err
 	}

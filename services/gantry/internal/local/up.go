@@ -168,7 +168,7 @@ func startSupervisor(o Options) error {
 		return fault.Internal("SUPERVISOR_LOG", "open the supervisor's log: %w", err)
 	}
 	defer log.Close()
-	cmd := exec.Command(o.Supervisor[0], o.Supervisor[1:]...)
+	cmd := exec.Command(o.Supervisor[0], o.Supervisor[1:]...) //nolint:noctx // it outlives this command, on purpose
 	cmd.Dir, cmd.Stdout, cmd.Stderr = o.Dir, log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {

@@ -37,7 +37,7 @@ func (a *agent) applyLoop(ctx context.Context) error {
 			continue
 		}
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the end that was asked for
 		}
 		took, err := a.apply(ctx, c, build)
 		notBefore = time.Now().Add(max(a.reloadPause(), reloadShare*took))
@@ -50,7 +50,7 @@ func (a *agent) applyLoop(ctx context.Context) error {
 			c = again
 		}
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the end that was asked for
 		}
 	}
 }

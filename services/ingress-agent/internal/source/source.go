@@ -151,7 +151,7 @@ func Watch(ctx context.Context, c Config) error {
 		return nil
 	})
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // the end that was asked for
 	}
 	return fmt.Errorf("watch %s: %w", key, err)
 }

@@ -208,7 +208,7 @@ func TestRESTWatchIsOneObjectPerLine(t *testing.T) {
 	h, _ := start(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	req, _ := http.NewRequestWithContext(ctx, "GET", "https://"+h.address+"/v1/projects/pay/apps:watch", nil)
+	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+h.address+"/v1/projects/pay/apps:watch", nil)
 	req.Header.Set("Authorization", "Bearer "+h.token())
 	resp, err := h.client().Do(req)
 	if err != nil {

@@ -199,11 +199,11 @@ func below(root string) []int {
 	// A folder that vanishes on the way is just gone.
 	_ = filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.Name() != "cgroup.procs" {
-			return nil
+			return nil //nolint:nilerr // what has vanished holds no process
 		}
 		data, err := os.ReadFile(path)
 		if err != nil {
-			return nil
+			return nil //nolint:nilerr // what has vanished holds no process
 		}
 		for field := range strings.FieldsSeq(string(data)) {
 			if pid, err := strconv.Atoi(field); err == nil && pid > 0 {

@@ -34,7 +34,7 @@ func Name(s layout.Site, part string) string { return s.Name + "-" + part }
 
 func (c site) name(part string) string { return Name(c.Site, part) }
 
-func (c site) pki(name string) string { return c.paths.PKI(c.Site.Name, name) }
+func (c site) pki(name string) string { return c.paths.PKI(c.Name, name) }
 
 // Admin is the identity that may do everything in the cluster.
 func Admin(p layout.Paths, s layout.Site) probe.Identity {
@@ -51,12 +51,12 @@ func (c site) etcd() supervisor.Spec {
 	client := "https://" + layout.Join("127.0.0.1", c.EtcdPort)
 	peer := "https://" + layout.Join("127.0.0.1", c.EtcdPeerPort)
 	return supervisor.Spec{
-		Name: c.name("etcd"), Group: c.Site.Name, Path: c.paths.Part("etcd"),
+		Name: c.name("etcd"), Group: c.Name, Path: c.paths.Part("etcd"),
 		Args: []string{
-			"--name=" + c.Site.Name, "--data-dir=" + c.paths.Data(c.Site.Name, "etcd"), "--log-level=warn",
+			"--name=" + c.Name, "--data-dir=" + c.paths.Data(c.Name, "etcd"), "--log-level=warn",
 			"--listen-client-urls=" + client, "--advertise-client-urls=" + client,
 			"--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer,
-			"--initial-cluster=" + c.Site.Name + "=" + peer, "--snapshot-count=5000",
+			"--initial-cluster=" + c.Name + "=" + peer, "--snapshot-count=5000",
 			"--client-cert-auth", "--trusted-ca-file=" + c.pki("ca.crt"),
 			"--cert-file=" + c.pki("etcd.crt"), "--key-file=" + c.pki("etcd.key"),
 			"--peer-client-cert-auth", "--peer-trusted-ca-file=" + c.pki("ca.crt"),
@@ -68,7 +68,7 @@ func (c site) etcd() supervisor.Spec {
 
 func (c site) apiserver() supervisor.Spec {
 	return supervisor.Spec{
-		Name: c.name("apiserver"), Group: c.Site.Name, Path: c.paths.Part("kube-apiserver"),
+		Name: c.name("apiserver"), Group: c.Name, Path: c.paths.Part("kube-apiserver"),
 		After: []string{c.name("etcd")},
 		Args: []string{
 			"--bind-address=" + c.HostIP, "--advertise-address=" + c.HostIP, "--secure-port=6443",
@@ -95,9 +95,9 @@ func (c site) apiserver() supervisor.Spec {
 // grantRoles makes what ipaas and Prometheus need.
 func (c site) grantRoles(ctx context.Context) error {
 	_, err := command.Run(ctx, c.paths.Part("kubectl"),
-		"--kubeconfig="+c.paths.Kubeconfig(c.Site.Name, "admin"), "--cache-dir="+c.paths.Run(c.Site.Name, "kubectl"),
+		"--kubeconfig="+c.paths.Kubeconfig(c.Name, "admin"), "--cache-dir="+c.paths.Run(c.Name, "kubectl"),
 		"apply", "--server-side", "--force-conflicts", "--field-manager=gantry-local",
-		"-f", c.paths.Conf(c.Site.Name, "roles.yaml"))
+		"-f", c.paths.Conf(c.Name, "roles.yaml"))
 	if err != nil {
 		return fmt.Errorf("grant roles: %w", err)
 	}
@@ -106,10 +106,10 @@ func (c site) grantRoles(ctx context.Context) error {
 
 func (c site) controllerManager() supervisor.Spec {
 	return supervisor.Spec{
-		Name: c.name("controller-manager"), Group: c.Site.Name, Path: c.paths.Part("kube-controller-manager"),
+		Name: c.name("controller-manager"), Group: c.Name, Path: c.paths.Part("kube-controller-manager"),
 		After: []string{c.name("apiserver")},
 		Args: []string{
-			"--kubeconfig=" + c.paths.Kubeconfig(c.Site.Name, "controller-manager"), "--leader-elect=false",
+			"--kubeconfig=" + c.paths.Kubeconfig(c.Name, "controller-manager"), "--leader-elect=false",
 			"--bind-address=127.0.0.1", "--secure-port=" + strconv.Itoa(c.ControllerPort),
 			"--root-ca-file=" + c.pki("ca.crt"), "--use-service-account-credentials=true",
 			"--service-account-private-key-file=" + c.pki("service-account.key"),
@@ -123,10 +123,10 @@ func (c site) controllerManager() supervisor.Spec {
 
 func (c site) scheduler() supervisor.Spec {
 	return supervisor.Spec{
-		Name: c.name("scheduler"), Group: c.Site.Name, Path: c.paths.Part("kube-scheduler"),
+		Name: c.name("scheduler"), Group: c.Name, Path: c.paths.Part("kube-scheduler"),
 		After: []string{c.name("apiserver")},
 		Args: []string{
-			"--kubeconfig=" + c.paths.Kubeconfig(c.Site.Name, "scheduler"), "--leader-elect=false",
+			"--kubeconfig=" + c.paths.Kubeconfig(c.Name, "scheduler"), "--leader-elect=false",
 			"--bind-address=127.0.0.1", "--secure-port=" + strconv.Itoa(c.SchedulerPort), "--profiling=false",
 		},
 		Probe: probe.SelfSigned("https://" + layout.Join("127.0.0.1", c.SchedulerPort) + "/healthz"),
@@ -135,8 +135,8 @@ func (c site) scheduler() supervisor.Spec {
 
 func (c site) registry() supervisor.Spec {
 	return supervisor.Spec{
-		Name: c.name("registry"), Group: c.Site.Name, Path: c.paths.Part("registry"),
-		Args:  []string{"serve", c.paths.Conf(c.Site.Name, "registry.yaml")},
+		Name: c.name("registry"), Group: c.Name, Path: c.paths.Part("registry"),
+		Args:  []string{"serve", c.paths.Conf(c.Name, "registry.yaml")},
 		Env:   []string{"OTEL_TRACES_EXPORTER=none"},
 		Probe: probe.HTTP("http://" + c.Registry() + "/v2/"),
 		Then:  c.pushPause,
@@ -153,8 +153,8 @@ func (c site) pushPause(ctx context.Context) error {
 
 func (c site) containerd() supervisor.Spec {
 	return supervisor.Spec{
-		Name: c.name("containerd"), Group: c.Site.Name, Path: c.paths.Part("containerd"),
-		Args: []string{"--config", c.paths.Conf(c.Site.Name, "containerd.toml")},
+		Name: c.name("containerd"), Group: c.Name, Path: c.paths.Part("containerd"),
+		Args: []string{"--config", c.paths.Conf(c.Name, "containerd.toml")},
 		// containerd finds its shim through PATH.
 		Env:    []string{"PATH=" + c.paths.Part("") + ":/usr/sbin:/usr/bin:/sbin:/bin"},
 		Before: c.makeRunDir,
@@ -163,22 +163,22 @@ func (c site) containerd() supervisor.Spec {
 }
 
 func (c site) makeRunDir(context.Context) error {
-	return os.MkdirAll(c.paths.Run(c.Site.Name), 0o755)
+	return os.MkdirAll(c.paths.Run(c.Name), 0o755)
 }
 
 func (c site) kubelet() supervisor.Spec {
 	return supervisor.Spec{
-		Name: c.name("kubelet"), Group: c.Site.Name, Path: c.paths.Part("kubelet"),
+		Name: c.name("kubelet"), Group: c.Name, Path: c.paths.Part("kubelet"),
 		After: []string{c.name("apiserver"), c.name("containerd"), c.name("registry")},
 		Args: []string{
-			"--config=" + c.paths.Conf(c.Site.Name, "kubelet.yaml"),
-			"--kubeconfig=" + c.paths.Kubeconfig(c.Site.Name, "kubelet"),
-			"--hostname-override=" + c.Site.Name, "--node-ip=" + c.HostIP,
+			"--config=" + c.paths.Conf(c.Name, "kubelet.yaml"),
+			"--kubeconfig=" + c.paths.Kubeconfig(c.Name, "kubelet"),
+			"--hostname-override=" + c.Name, "--node-ip=" + c.HostIP,
 			"--root-dir=" + KubeletDir(c.paths, c.Site), "--cert-dir=" + c.pki("kubelet-own"),
 			// CPU figures are as fresh as this.
 			"--housekeeping-interval=2s",
 		},
-		Probe: probe.NodeReady(c.APIServer()+"/api/v1/nodes/"+c.Site.Name, Admin(c.paths, c.Site)),
+		Probe: probe.NodeReady(c.APIServer()+"/api/v1/nodes/"+c.Name, Admin(c.paths, c.Site)),
 	}
 }
 

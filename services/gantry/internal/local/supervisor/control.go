@@ -70,7 +70,7 @@ func (s *Supervisor) group(name string, processes []Process) (g Group, any bool)
 // somebody asks to end everything.
 func (s *Supervisor) Serve(ctx context.Context, socket string, stop func()) error {
 	_ = os.Remove(socket)
-	listener, err := net.Listen("unix", socket)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "unix", socket)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", socket, err)
 	}

@@ -38,7 +38,7 @@ const logMost = 16 << 20
 func rotate(file string) error {
 	info, err := os.Stat(file)
 	if err != nil || info.Size() < logMost {
-		return nil
+		return nil //nolint:nilerr // there is no log yet
 	}
 	return os.Rename(file, file+".1")
 }
@@ -57,7 +57,7 @@ func (l launcher) start(s Spec) (running, error) {
 		// ip replaces itself with the program, so the process number stays.
 		path, args = "ip", append([]string{"netns", "exec", s.Namespace, s.Path}, s.Args...)
 	}
-	cmd := exec.Command(path, args...)
+	cmd := exec.Command(path, args...) //nolint:noctx // it outlives its supervisor, on purpose
 	cmd.Env, cmd.Stdout, cmd.Stderr = environment(s.Env), log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if l.groups != nil {
@@ -90,8 +90,7 @@ func (c *command) Signal(s syscall.Signal) error { return c.cmd.Process.Signal(s
 func WriteRecord(file string, pid int) error {
 	start, err := startTime(pid)
 	if err != nil {
-		// It is over already; its exit is reported by Wait.
-		return nil
+		return nil //nolint:nilerr // it is over already; its exit is reported by Wait
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err

@@ -2,6 +2,7 @@ package supervisor
 
 import "time"
 
+// Report is the state of the whole platform at one moment.
 type Report struct {
 	// Running is whether a supervisor answers.
 	Running bool `json:"running"`
@@ -19,6 +20,7 @@ type Report struct {
 	MemoryBytes int64 `json:"memory_bytes"`
 }
 
+// Group is a part that is killed and started as one.
 type Group struct {
 	Name string `json:"name"`
 	// Down is whether every process of the group was killed and waits for Start.
@@ -32,8 +34,11 @@ type Group struct {
 	MemoryBytes int64 `json:"memory_bytes"`
 }
 
+// State of a process.
 type State string
 
+// The states: waiting for what it needs, started but not ready, ready, ready no
+// more, ended and about to be started again, and killed until Start.
 const (
 	Waiting  State = "waiting"
 	Starting State = "starting"
@@ -43,6 +48,7 @@ const (
 	Down     State = "down"
 )
 
+// Process is one supervised process.
 type Process struct {
 	Name  string `json:"name"`
 	Group string `json:"group"`

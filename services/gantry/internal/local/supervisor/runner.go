@@ -113,7 +113,7 @@ func exitReason(err error) string {
 func (r *runner) end(process running, ended <-chan error, kill bool) {
 	if kill {
 		_ = process.Signal(syscall.SIGKILL)
-		<-ended
+		<-ended //nolint:errcheck // how it ended is no news
 		return
 	}
 	limit := r.spec.StopTimeout
@@ -123,10 +123,10 @@ func (r *runner) end(process running, ended <-chan error, kill bool) {
 	// A process that is gone already refuses the signal; Wait tells.
 	_ = process.Signal(syscall.SIGTERM)
 	select {
-	case <-ended:
+	case <-ended: //nolint:errcheck // how it ended is no news
 	case <-time.After(limit):
 		_ = process.Signal(syscall.SIGKILL)
-		<-ended
+		<-ended //nolint:errcheck // how it ended is no news
 	}
 }
 

@@ -57,7 +57,7 @@ type Supervisor struct {
 	since  time.Time
 
 	mu       sync.Mutex
-	ctx      context.Context
+	ctx      context.Context //nolint:containedctx // that of Run: loops are started later, by requests
 	stopping bool
 	loops    map[string]*loop
 }
