@@ -3,6 +3,7 @@ module gantry.dev/services
 go 1.26.0
 
 require (
+	buf.build/go/protovalidate v1.4.0
 	cloud.google.com/go/longrunning v0.8.0
 	gantry.dev/pkg v0.0.0
 	gantry.dev/proto v0.0.0
@@ -38,7 +39,6 @@ require (
 
 require (
 	buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go v1.36.12-20260825204119-511051f7f437.1 // indirect
-	buf.build/go/protovalidate v1.4.0 // indirect
 	cel.dev/cel-go v0.32.0 // indirect
 	cel.dev/expr v0.25.3 // indirect
 	github.com/antlr4-go/antlr/v4 v4.13.1 // indirect

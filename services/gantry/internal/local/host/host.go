@@ -31,7 +31,7 @@ type Record struct {
 // configuration says.
 func fixedPaths() []string {
 	return []string{
-		"/run/containerd", "/var/lib/kubelet", "/var/lib/cni", "/var/log/containers",
+		"/run/containerd", "/run/gantry-ingress-agent", "/var/lib/kubelet", "/var/lib/cni", "/var/log/containers",
 		"/var/log/pods", "/run/netns", "/run/kubernetes", "/etc/cni", "/opt/containerd",
 	}
 }
