@@ -32,8 +32,7 @@ func (s *runner) localUp(o *local.Options) *cobra.Command {
 		Use:   "up",
 		Short: "Start what is not running, and wait until all is ready",
 		Long: `Starts two Kubernetes clusters with real containers, two load balancer nodes and
-the platform's services. Needs root. With --nodes=fake the control planes run
-without root and without containers: pods count as running, nothing serves.`,
+the platform's services. Needs root.`,
 		Args: cobra.NoArgs,
 		RunE: s.run(func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := s.deadline(cmd.Context(), upTimeout)
@@ -59,7 +58,7 @@ func (s *runner) localParts(o *local.Options) *cobra.Command {
 }
 
 func nodesFlag(cmd *cobra.Command, o *local.Options) {
-	cmd.Flags().StringVar(&o.Nodes, "nodes", local.NodesReal, "real or fake")
+	cmd.Flags().StringVar(&o.Nodes, "nodes", local.NodesReal, "real; simulated nodes (fake) are not available yet")
 	_ = cmd.RegisterFlagCompletionFunc("nodes", cobra.FixedCompletions([]string{local.NodesReal, local.NodesFake}, noFiles)) // the flag is there
 }
 

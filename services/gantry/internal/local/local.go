@@ -20,8 +20,7 @@ import (
 const (
 	// NodesReal runs a kubelet and containerd per cluster; needs root.
 	NodesReal = "real"
-	// NodesFake runs the control planes with simulated nodes: pods become
-	// Running without a container, there is no traffic and no log.
+	// NodesFake is for simulated nodes; Up refuses it, they are not there yet.
 	NodesFake = "fake"
 )
 
