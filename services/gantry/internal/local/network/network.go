@@ -121,7 +121,12 @@ func plug(ctx context.Context, n layout.Node) error {
 // SetLink connects or disconnects a load balancer node.
 func SetLink(ctx context.Context, n layout.Node, up bool) error {
 	if !up {
-		return ip(ctx, "link", "set", n.Port, "down")
+		// A machine that lost power comes back without the shared address. Left
+		// there it would answer ARP for a moment and draw clients to itself.
+		return all(ctx,
+			words("link", "set", n.Port, "down"),
+			words("-n", n.Namespace, "addr", "flush", "dev", "eth0", "to", layout.VIP+"/32"),
+		)
 	}
 	// Routes of the inside go with the link, so all is set again.
 	return nodeUp(ctx, n)
