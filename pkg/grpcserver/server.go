@@ -100,15 +100,6 @@ func (s *Server) Registrar() grpc.ServiceRegistrar { return s.grpc }
 // Addr is where the server listens.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// SetServing sets what the health service answers; it starts as serving.
-func (s *Server) SetServing(ok bool) {
-	status := healthpb.HealthCheckResponse_NOT_SERVING
-	if ok {
-		status = healthpb.HealthCheckResponse_SERVING
-	}
-	s.health.SetServingStatus("", status)
-}
-
 // Run serves until ctx ends, then says "not serving", lets calls in flight
 // finish for ten seconds, and closes.
 func (s *Server) Run(ctx context.Context) error {

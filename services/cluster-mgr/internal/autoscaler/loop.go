@@ -15,6 +15,7 @@ import (
 	"gantry.dev/services/cluster-mgr/internal/autoscale"
 	"gantry.dev/services/cluster-mgr/internal/decision"
 	"gantry.dev/services/cluster-mgr/internal/fleet"
+	"gantry.dev/services/cluster-mgr/internal/loop"
 	"gantry.dev/services/cluster-mgr/internal/metrics"
 	"gantry.dev/services/cluster-mgr/internal/observe"
 	"gantry.dev/services/cluster-mgr/internal/store"
@@ -70,18 +71,7 @@ func New(c Config, term leader.Term) (*Loop, error) {
 
 // Run makes a round per interval until ctx ends.
 func (l *Loop) Run(ctx context.Context) error {
-	tick := time.NewTicker(l.Interval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case now := <-tick.C:
-			if err := l.round(ctx, now); err != nil && ctx.Err() == nil {
-				l.Logger.Warn("autoscaler: a round failed, replicas stay as they are", "error", err.Error())
-			}
-		}
-	}
+	return loop.Every(ctx, l.Interval, l.Logger, "autoscaler: a round failed, replicas stay as they are", l.round)
 }
 
 func (l *Loop) round(ctx context.Context, now time.Time) error {

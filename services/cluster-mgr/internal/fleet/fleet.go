@@ -19,8 +19,6 @@ type Snapshot struct {
 	Apps     []store.Item[*gantryv1.App]
 	// By app name.
 	Assignments map[string]store.Item[store.Assignment]
-	// By cluster name; what the watchdog decided last.
-	Health map[string]*gantryv1.ClusterHealth
 	// Operations that run or wait for approval.
 	Operations []Operation
 	// Names of the alarms that fire.
@@ -30,7 +28,7 @@ type Snapshot struct {
 
 // Load reads the stored part from etcd and adds the view.
 func Load(ctx context.Context, s *store.Store, view observe.View) (Snapshot, error) {
-	snapshot := Snapshot{View: view, Assignments: map[string]store.Item[store.Assignment]{}, Health: map[string]*gantryv1.ClusterHealth{}}
+	snapshot := Snapshot{View: view, Assignments: map[string]store.Item[store.Assignment]{}}
 	var err error
 	if snapshot.Clusters, _, err = s.Clusters.List(ctx, ""); err != nil {
 		return Snapshot{}, fmt.Errorf("list clusters: %w", err)
@@ -44,9 +42,6 @@ func Load(ctx context.Context, s *store.Store, view observe.View) (Snapshot, err
 	}
 	for _, a := range assignments {
 		snapshot.Assignments[a.Name] = a
-	}
-	for _, c := range snapshot.Clusters {
-		snapshot.Health[c.Name] = c.Value.GetHealth()
 	}
 	if snapshot.Firing, err = firing(ctx, s); err != nil {
 		return Snapshot{}, err

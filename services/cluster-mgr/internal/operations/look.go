@@ -3,6 +3,7 @@ package operations
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -53,12 +54,12 @@ func (l *Loop) countAgents(ctx context.Context, s fleet.Snapshot, see *failover.
 	return nil
 }
 
-// errorWatch is what the load balancers had counted when an operation was
-// first seen, and when its last step was done.
+// errorWatch is what the load balancers had counted when the last step of an
+// operation was done, and the share of failures when it was first seen.
 type errorWatch struct {
-	start, last counts
-	done        int
-	baseline    float64
+	last     counts
+	done     int
+	baseline float64
 }
 
 // counts are requests to, and failures of, the clusters that take over.
@@ -79,7 +80,7 @@ func (l *Loop) watchErrors(s fleet.Snapshot, o fleet.Operation, see *failover.Ob
 	w, ok := l.errors[o.Name]
 	if !ok {
 		_, baseline := now.since(counts{})
-		w = errorWatch{start: now, last: now, done: o.Progress.Done, baseline: baseline}
+		w = errorWatch{last: now, done: o.Progress.Done, baseline: baseline}
 	}
 	if w.done != o.Progress.Done {
 		w.done, w.last = o.Progress.Done, now
@@ -87,6 +88,13 @@ func (l *Loop) watchErrors(s fleet.Snapshot, o fleet.Operation, see *failover.Ob
 	l.errors[o.Name] = w
 	see.BaselinePercent = w.baseline
 	see.Requests, see.ErrorPercent = now.since(w.last)
+}
+
+// forgetEnded drops what was kept for operations that do not run any more.
+func (l *Loop) forgetEnded(s fleet.Snapshot) {
+	maps.DeleteFunc(l.errors, func(name string, _ errorWatch) bool {
+		return !slices.ContainsFunc(s.Operations, func(o fleet.Operation) bool { return o.Name == name })
+	})
 }
 
 // taken sums over all nodes what went to the clusters other than the one that

@@ -15,6 +15,7 @@ import (
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
 	"gantry.dev/services/cluster-mgr/internal/failover"
 	"gantry.dev/services/cluster-mgr/internal/fleet"
+	"gantry.dev/services/cluster-mgr/internal/loop"
 	"gantry.dev/services/cluster-mgr/internal/observe"
 	"gantry.dev/services/cluster-mgr/internal/store"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -50,18 +51,7 @@ func New(c Config, term leader.Term) (*Loop, error) {
 
 // Run works until ctx ends.
 func (l *Loop) Run(ctx context.Context) error {
-	t := time.NewTicker(tick)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case now := <-t.C:
-			if err := l.work(ctx, now); err != nil && ctx.Err() == nil {
-				l.Logger.Warn("operations: a look failed and will be repeated", "error", err.Error())
-			}
-		}
-	}
+	return loop.Every(ctx, tick, l.Logger, "operations: a look failed and will be repeated", l.work)
 }
 
 // work goes one step on with the oldest running operation of each cluster.
@@ -70,6 +60,7 @@ func (l *Loop) work(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	l.forgetEnded(snapshot)
 	var failed error
 	busy := map[string]bool{}
 	for _, o := range snapshot.Operations {

@@ -16,6 +16,7 @@ import (
 	"gantry.dev/pkg/names"
 	ingressv1 "gantry.dev/proto/gen/gantry/ingress/v1"
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
+	"gantry.dev/services/cluster-mgr/internal/loop"
 	"gantry.dev/services/cluster-mgr/internal/store"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
@@ -42,41 +43,14 @@ func New(s *store.Store, term leader.Term, logger *slog.Logger) (*Loop, error) {
 // Run publishes after each change of a gateway, route or cluster.
 func (l *Loop) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	wake := make(chan struct{}, 1)
-	notify := func() {
-		select {
-		case wake <- struct{}{}:
-		default:
-		}
-	}
-	group.Go(func() error { return watch(ctx, l.store.Gateways, notify) })
-	group.Go(func() error { return watch(ctx, l.store.Routes, notify) })
-	group.Go(func() error { return watch(ctx, l.store.Clusters, notify) })
-	group.Go(func() error { return l.passes(ctx, wake) })
-	return group.Wait()
-}
-
-func watch[T any](ctx context.Context, c *store.Collection[T], notify func()) error {
-	return c.Watch(ctx, "", 0, func(store.Event[T]) error {
-		notify()
-		return nil
+	w := loop.NewWaker()
+	loop.Watch(ctx, group, l.store.Gateways, w)
+	loop.Watch(ctx, group, l.store.Routes, w)
+	loop.Watch(ctx, group, l.store.Clusters, w)
+	group.Go(func() error {
+		return loop.OnChange(ctx, w, resync, l.logger, "publish: a pass failed and will be repeated", l.pass)
 	})
-}
-
-func (l *Loop) passes(ctx context.Context, wake <-chan struct{}) error {
-	tick := time.NewTicker(resync)
-	defer tick.Stop()
-	for {
-		if err := l.pass(ctx); err != nil && ctx.Err() == nil {
-			l.logger.Warn("publish: a pass failed and will be repeated", "error", err.Error())
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-wake:
-		case <-tick.C:
-		}
-	}
+	return group.Wait()
 }
 
 func (l *Loop) pass(ctx context.Context) error {

@@ -13,6 +13,7 @@ import (
 	"gantry.dev/pkg/leader"
 	"gantry.dev/services/cluster-mgr/internal/clusters"
 	"gantry.dev/services/cluster-mgr/internal/fleet"
+	"gantry.dev/services/cluster-mgr/internal/loop"
 	"gantry.dev/services/cluster-mgr/internal/observe"
 	"gantry.dev/services/cluster-mgr/internal/store"
 	"golang.org/x/sync/errgroup"
@@ -54,41 +55,26 @@ func New(c Config, term leader.Term) (*Loop, error) {
 // Run makes a pass whenever something changed, and every five seconds.
 func (l *Loop) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	wake := make(chan struct{}, 1)
-	notify := func() {
-		select {
-		case wake <- struct{}{}:
-		default:
-		}
-	}
-	group.Go(func() error { return watch(ctx, l.Store.Apps, notify) })
-	group.Go(func() error { return watch(ctx, l.Store.Assignments, notify) })
-	group.Go(func() error { return watch(ctx, l.Store.Clusters, notify) })
-	group.Go(func() error { return watch(ctx, l.Store.Deletions, notify) })
-	group.Go(func() error { return l.passes(ctx, wake) })
+	w := loop.NewWaker()
+	loop.Watch(ctx, group, l.Store.Apps, w)
+	loop.Watch(ctx, group, l.Store.Assignments, w)
+	loop.Watch(ctx, group, l.Store.Clusters, w)
+	loop.Watch(ctx, group, l.Store.Deletions, w)
+	group.Go(func() error { return l.wakeBySight(ctx, w) })
+	group.Go(func() error {
+		return loop.OnChange(ctx, w, resync, l.Logger, "reconcile: a pass failed and will be repeated", l.pass)
+	})
 	return group.Wait()
 }
 
-func watch[T any](ctx context.Context, c *store.Collection[T], notify func()) error {
-	return c.Watch(ctx, "", 0, func(store.Event[T]) error {
-		notify()
-		return nil
-	})
-}
-
-func (l *Loop) passes(ctx context.Context, wake <-chan struct{}) error {
-	tick := time.NewTicker(resync)
-	defer tick.Stop()
+// wakeBySight wakes w when the observer sees something new.
+func (l *Loop) wakeBySight(ctx context.Context, w loop.Waker) error {
 	for {
-		if err := l.pass(ctx); err != nil && ctx.Err() == nil {
-			l.Logger.Warn("reconcile: a pass failed and will be repeated", "error", err.Error())
-		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-wake:
 		case <-l.Observer.Changed():
-		case <-tick.C:
+			w.Wake()
 		}
 	}
 }

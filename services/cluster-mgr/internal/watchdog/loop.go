@@ -12,6 +12,7 @@ import (
 	"gantry.dev/pkg/leader"
 	"gantry.dev/services/cluster-mgr/internal/fleet"
 	"gantry.dev/services/cluster-mgr/internal/health"
+	"gantry.dev/services/cluster-mgr/internal/loop"
 	"gantry.dev/services/cluster-mgr/internal/observe"
 	"gantry.dev/services/cluster-mgr/internal/planning"
 	"gantry.dev/services/cluster-mgr/internal/store"
@@ -63,18 +64,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	if err := l.resume(ctx); err != nil {
 		return err
 	}
-	tick := time.NewTicker(l.Interval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case now := <-tick.C:
-			if err := l.look(ctx, now); err != nil && ctx.Err() == nil {
-				l.Logger.Warn("watchdog: a look failed and will be repeated", "error", err.Error())
-			}
-		}
-	}
+	return loop.Every(ctx, l.Interval, l.Logger, "watchdog: a look failed and will be repeated", l.look)
 }
 
 // resume takes over the verdicts that the former leader stored.
