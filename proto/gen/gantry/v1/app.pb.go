@@ -26,6 +26,58 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// AppClass says how many copies of an app may run at a time.
+type AppClass int32
+
+const (
+	AppClass_APP_CLASS_UNSPECIFIED AppClass = 0
+	// Any number. The default.
+	AppClass_APP_CLASS_REPLICATED AppClass = 1
+	// At most one copy, ever: it starts in another cluster only after a fence.
+	AppClass_APP_CLASS_SINGLE AppClass = 2
+)
+
+// Enum value maps for AppClass.
+var (
+	AppClass_name = map[int32]string{
+		0: "APP_CLASS_UNSPECIFIED",
+		1: "APP_CLASS_REPLICATED",
+		2: "APP_CLASS_SINGLE",
+	}
+	AppClass_value = map[string]int32{
+		"APP_CLASS_UNSPECIFIED": 0,
+		"APP_CLASS_REPLICATED":  1,
+		"APP_CLASS_SINGLE":      2,
+	}
+)
+
+func (x AppClass) Enum() *AppClass {
+	p := new(AppClass)
+	*p = x
+	return p
+}
+
+func (x AppClass) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AppClass) Descriptor() protoreflect.EnumDescriptor {
+	return file_gantry_v1_app_proto_enumTypes[0].Descriptor()
+}
+
+func (AppClass) Type() protoreflect.EnumType {
+	return &file_gantry_v1_app_proto_enumTypes[0]
+}
+
+func (x AppClass) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use AppClass.Descriptor instead.
+func (AppClass) EnumDescriptor() ([]byte, []int) {
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{0}
+}
+
 // How a fractional number of replicas becomes a whole one.
 type Autoscale_Rounding int32
 
@@ -66,11 +118,11 @@ func (x Autoscale_Rounding) String() string {
 }
 
 func (Autoscale_Rounding) Descriptor() protoreflect.EnumDescriptor {
-	return file_gantry_v1_app_proto_enumTypes[0].Descriptor()
+	return file_gantry_v1_app_proto_enumTypes[1].Descriptor()
 }
 
 func (Autoscale_Rounding) Type() protoreflect.EnumType {
-	return &file_gantry_v1_app_proto_enumTypes[0]
+	return &file_gantry_v1_app_proto_enumTypes[1]
 }
 
 func (x Autoscale_Rounding) Number() protoreflect.EnumNumber {
@@ -79,7 +131,7 @@ func (x Autoscale_Rounding) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Autoscale_Rounding.Descriptor instead.
 func (Autoscale_Rounding) EnumDescriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{6, 0}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{7, 0}
 }
 
 // What is measured.
@@ -116,11 +168,11 @@ func (x ScaleMetric_Resource) String() string {
 }
 
 func (ScaleMetric_Resource) Descriptor() protoreflect.EnumDescriptor {
-	return file_gantry_v1_app_proto_enumTypes[1].Descriptor()
+	return file_gantry_v1_app_proto_enumTypes[2].Descriptor()
 }
 
 func (ScaleMetric_Resource) Type() protoreflect.EnumType {
-	return &file_gantry_v1_app_proto_enumTypes[1]
+	return &file_gantry_v1_app_proto_enumTypes[2]
 }
 
 func (x ScaleMetric_Resource) Number() protoreflect.EnumNumber {
@@ -129,7 +181,64 @@ func (x ScaleMetric_Resource) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ScaleMetric_Resource.Descriptor instead.
 func (ScaleMetric_Resource) EnumDescriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{7, 0}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{9, 0}
+}
+
+// How replicas are divided.
+type Placement_Strategy int32
+
+const (
+	Placement_STRATEGY_UNSPECIFIED Placement_Strategy = 0
+	// Over all clusters, in proportion to room and weight. The default.
+	Placement_STRATEGY_SPREAD Placement_Strategy = 1
+	// Into as few clusters as possible, the one with the most room first.
+	Placement_STRATEGY_PACK Placement_Strategy = 2
+	// By priority: the next cluster only when the one before is full.
+	// Shrinking takes from the last first.
+	Placement_STRATEGY_ORDERED Placement_Strategy = 3
+)
+
+// Enum value maps for Placement_Strategy.
+var (
+	Placement_Strategy_name = map[int32]string{
+		0: "STRATEGY_UNSPECIFIED",
+		1: "STRATEGY_SPREAD",
+		2: "STRATEGY_PACK",
+		3: "STRATEGY_ORDERED",
+	}
+	Placement_Strategy_value = map[string]int32{
+		"STRATEGY_UNSPECIFIED": 0,
+		"STRATEGY_SPREAD":      1,
+		"STRATEGY_PACK":        2,
+		"STRATEGY_ORDERED":     3,
+	}
+)
+
+func (x Placement_Strategy) Enum() *Placement_Strategy {
+	p := new(Placement_Strategy)
+	*p = x
+	return p
+}
+
+func (x Placement_Strategy) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Placement_Strategy) Descriptor() protoreflect.EnumDescriptor {
+	return file_gantry_v1_app_proto_enumTypes[3].Descriptor()
+}
+
+func (Placement_Strategy) Type() protoreflect.EnumType {
+	return &file_gantry_v1_app_proto_enumTypes[3]
+}
+
+func (x Placement_Strategy) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Placement_Strategy.Descriptor instead.
+func (Placement_Strategy) EnumDescriptor() ([]byte, []int) {
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{10, 0}
 }
 
 // What happened.
@@ -170,11 +279,11 @@ func (x WatchAppsResponse_Event) String() string {
 }
 
 func (WatchAppsResponse_Event) Descriptor() protoreflect.EnumDescriptor {
-	return file_gantry_v1_app_proto_enumTypes[2].Descriptor()
+	return file_gantry_v1_app_proto_enumTypes[4].Descriptor()
 }
 
 func (WatchAppsResponse_Event) Type() protoreflect.EnumType {
-	return &file_gantry_v1_app_proto_enumTypes[2]
+	return &file_gantry_v1_app_proto_enumTypes[4]
 }
 
 func (x WatchAppsResponse_Event) Number() protoreflect.EnumNumber {
@@ -183,7 +292,7 @@ func (x WatchAppsResponse_Event) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use WatchAppsResponse_Event.Descriptor instead.
 func (WatchAppsResponse_Event) EnumDescriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{19, 0}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{22, 0}
 }
 
 // An App is what a team runs.
@@ -290,7 +399,14 @@ type AppSpec struct {
 	// Seconds between SIGTERM and SIGKILL; 0: 30.
 	GraceSeconds int32 `protobuf:"varint,11,opt,name=grace_seconds,json=graceSeconds,proto3" json:"grace_seconds,omitempty"`
 	// Replaces the image's arguments.
-	Args          []string `protobuf:"bytes,12,rep,name=args,proto3" json:"args,omitempty"`
+	Args []string `protobuf:"bytes,12,rep,name=args,proto3" json:"args,omitempty"`
+	// Apps with a higher one are placed first when a cluster is lost.
+	Priority int32 `protobuf:"varint,13,opt,name=priority,proto3" json:"priority,omitempty"`
+	// How many copies may run at a time.
+	Class AppClass `protobuf:"varint,14,opt,name=class,proto3,enum=gantry.v1.AppClass" json:"class,omitempty"`
+	// Configuration files, by path in the container. They are in every cluster
+	// of the app before a pod needs them, and a release keeps them.
+	Files         []*ConfigFile `protobuf:"bytes,15,rep,name=files,proto3" json:"files,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -409,6 +525,81 @@ func (x *AppSpec) GetArgs() []string {
 	return nil
 }
 
+func (x *AppSpec) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *AppSpec) GetClass() AppClass {
+	if x != nil {
+		return x.Class
+	}
+	return AppClass_APP_CLASS_UNSPECIFIED
+}
+
+func (x *AppSpec) GetFiles() []*ConfigFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+// A ConfigFile is a text file in the app's container.
+type ConfigFile struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Absolute and clean, for example "/etc/web/web.toml".
+	Path          string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Content       string `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfigFile) Reset() {
+	*x = ConfigFile{}
+	mi := &file_gantry_v1_app_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigFile) ProtoMessage() {}
+
+func (x *ConfigFile) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_app_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigFile.ProtoReflect.Descriptor instead.
+func (*ConfigFile) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ConfigFile) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *ConfigFile) GetContent() string {
+	if x != nil {
+		return x.Content
+	}
+	return ""
+}
+
 // Resources of one replica: request and limit of memory, request of CPU.
 type Resources struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -424,7 +615,7 @@ type Resources struct {
 
 func (x *Resources) Reset() {
 	*x = Resources{}
-	mi := &file_gantry_v1_app_proto_msgTypes[2]
+	mi := &file_gantry_v1_app_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -436,7 +627,7 @@ func (x *Resources) String() string {
 func (*Resources) ProtoMessage() {}
 
 func (x *Resources) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[2]
+	mi := &file_gantry_v1_app_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -449,7 +640,7 @@ func (x *Resources) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resources.ProtoReflect.Descriptor instead.
 func (*Resources) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{2}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Resources) GetCpu() string {
@@ -483,7 +674,7 @@ type EnvVar struct {
 
 func (x *EnvVar) Reset() {
 	*x = EnvVar{}
-	mi := &file_gantry_v1_app_proto_msgTypes[3]
+	mi := &file_gantry_v1_app_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -495,7 +686,7 @@ func (x *EnvVar) String() string {
 func (*EnvVar) ProtoMessage() {}
 
 func (x *EnvVar) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[3]
+	mi := &file_gantry_v1_app_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -508,7 +699,7 @@ func (x *EnvVar) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnvVar.ProtoReflect.Descriptor instead.
 func (*EnvVar) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{3}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *EnvVar) GetName() string {
@@ -536,7 +727,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_gantry_v1_app_proto_msgTypes[4]
+	mi := &file_gantry_v1_app_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -548,7 +739,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[4]
+	mi := &file_gantry_v1_app_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -561,7 +752,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{4}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Port) GetName() string {
@@ -599,7 +790,7 @@ type HealthCheck struct {
 
 func (x *HealthCheck) Reset() {
 	*x = HealthCheck{}
-	mi := &file_gantry_v1_app_proto_msgTypes[5]
+	mi := &file_gantry_v1_app_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -611,7 +802,7 @@ func (x *HealthCheck) String() string {
 func (*HealthCheck) ProtoMessage() {}
 
 func (x *HealthCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[5]
+	mi := &file_gantry_v1_app_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -624,7 +815,7 @@ func (x *HealthCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheck.ProtoReflect.Descriptor instead.
 func (*HealthCheck) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{5}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *HealthCheck) GetHttpPath() string {
@@ -685,14 +876,23 @@ type Autoscale struct {
 	// Most replicas added at once; 0: no limit.
 	MaxStepUp int32 `protobuf:"varint,7,opt,name=max_step_up,json=maxStepUp,proto3" json:"max_step_up,omitempty"`
 	// Most replicas removed at once; 0: no limit.
-	MaxStepDown   int32 `protobuf:"varint,8,opt,name=max_step_down,json=maxStepDown,proto3" json:"max_step_down,omitempty"`
+	MaxStepDown int32 `protobuf:"varint,8,opt,name=max_step_down,json=maxStepDown,proto3" json:"max_step_down,omitempty"`
+	// Other bounds at certain times.
+	Schedules []*ScaleSchedule `protobuf:"bytes,9,rep,name=schedules,proto3" json:"schedules,omitempty"`
+	// Keeps the present number until it is taken away again.
+	Paused bool `protobuf:"varint,10,opt,name=paused,proto3" json:"paused,omitempty"`
+	// Allows min_replicas 0: without a request for `idle_seconds` the last
+	// replica ends, and the next request is held until one is ready again.
+	ScaleToZero bool `protobuf:"varint,11,opt,name=scale_to_zero,json=scaleToZero,proto3" json:"scale_to_zero,omitempty"`
+	// Unit: seconds; 0: 600.
+	IdleSeconds   int32 `protobuf:"varint,12,opt,name=idle_seconds,json=idleSeconds,proto3" json:"idle_seconds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Autoscale) Reset() {
 	*x = Autoscale{}
-	mi := &file_gantry_v1_app_proto_msgTypes[6]
+	mi := &file_gantry_v1_app_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -704,7 +904,7 @@ func (x *Autoscale) String() string {
 func (*Autoscale) ProtoMessage() {}
 
 func (x *Autoscale) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[6]
+	mi := &file_gantry_v1_app_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -717,7 +917,7 @@ func (x *Autoscale) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Autoscale.ProtoReflect.Descriptor instead.
 func (*Autoscale) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{6}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Autoscale) GetMinReplicas() int32 {
@@ -776,18 +976,144 @@ func (x *Autoscale) GetMaxStepDown() int32 {
 	return 0
 }
 
-// A ScaleMetric is measured per pod as percent of the pod's request.
+func (x *Autoscale) GetSchedules() []*ScaleSchedule {
+	if x != nil {
+		return x.Schedules
+	}
+	return nil
+}
+
+func (x *Autoscale) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
+func (x *Autoscale) GetScaleToZero() bool {
+	if x != nil {
+		return x.ScaleToZero
+	}
+	return false
+}
+
+func (x *Autoscale) GetIdleSeconds() int32 {
+	if x != nil {
+		return x.IdleSeconds
+	}
+	return 0
+}
+
+// A ScaleSchedule sets other bounds for a while. Where several hold, the
+// largest number of each kind does.
+type ScaleSchedule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// When it begins: minute, hour, day of month, month, day of week; "0 8 * * 1-5".
+	Cron string `protobuf:"bytes,2,opt,name=cron,proto3" json:"cron,omitempty"`
+	// Name in the IANA database, "Asia/Shanghai"; empty: "UTC".
+	TimeZone string `protobuf:"bytes,3,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
+	// How long it holds, in seconds.
+	DurationSeconds int32 `protobuf:"varint,4,opt,name=duration_seconds,json=durationSeconds,proto3" json:"duration_seconds,omitempty"`
+	// 0: the policy's own.
+	MinReplicas int32 `protobuf:"varint,5,opt,name=min_replicas,json=minReplicas,proto3" json:"min_replicas,omitempty"`
+	// 0: the policy's own.
+	MaxReplicas   int32 `protobuf:"varint,6,opt,name=max_replicas,json=maxReplicas,proto3" json:"max_replicas,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScaleSchedule) Reset() {
+	*x = ScaleSchedule{}
+	mi := &file_gantry_v1_app_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScaleSchedule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScaleSchedule) ProtoMessage() {}
+
+func (x *ScaleSchedule) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_app_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScaleSchedule.ProtoReflect.Descriptor instead.
+func (*ScaleSchedule) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ScaleSchedule) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ScaleSchedule) GetCron() string {
+	if x != nil {
+		return x.Cron
+	}
+	return ""
+}
+
+func (x *ScaleSchedule) GetTimeZone() string {
+	if x != nil {
+		return x.TimeZone
+	}
+	return ""
+}
+
+func (x *ScaleSchedule) GetDurationSeconds() int32 {
+	if x != nil {
+		return x.DurationSeconds
+	}
+	return 0
+}
+
+func (x *ScaleSchedule) GetMinReplicas() int32 {
+	if x != nil {
+		return x.MinReplicas
+	}
+	return 0
+}
+
+func (x *ScaleSchedule) GetMaxReplicas() int32 {
+	if x != nil {
+		return x.MaxReplicas
+	}
+	return 0
+}
+
+// A ScaleMetric is a resource as percent of the pod's request, or the answer
+// to a query.
 type ScaleMetric struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Resource      ScaleMetric_Resource   `protobuf:"varint,1,opt,name=resource,proto3,enum=gantry.v1.ScaleMetric_Resource" json:"resource,omitempty"`
 	TargetPercent int32                  `protobuf:"varint,2,opt,name=target_percent,json=targetPercent,proto3" json:"target_percent,omitempty"`
+	// PromQL. Its answer is one number per pod (label "pod"), or one number for
+	// the whole app in a cluster. Every selector in it is limited to the app's
+	// own namespace.
+	Query string `protobuf:"bytes,3,opt,name=query,proto3" json:"query,omitempty"`
+	// What one replica shall have of the query's number.
+	TargetValue   float64 `protobuf:"fixed64,4,opt,name=target_value,json=targetValue,proto3" json:"target_value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ScaleMetric) Reset() {
 	*x = ScaleMetric{}
-	mi := &file_gantry_v1_app_proto_msgTypes[7]
+	mi := &file_gantry_v1_app_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -799,7 +1125,7 @@ func (x *ScaleMetric) String() string {
 func (*ScaleMetric) ProtoMessage() {}
 
 func (x *ScaleMetric) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[7]
+	mi := &file_gantry_v1_app_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -812,7 +1138,7 @@ func (x *ScaleMetric) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleMetric.ProtoReflect.Descriptor instead.
 func (*ScaleMetric) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{7}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ScaleMetric) GetResource() ScaleMetric_Resource {
@@ -829,17 +1155,32 @@ func (x *ScaleMetric) GetTargetPercent() int32 {
 	return 0
 }
 
+func (x *ScaleMetric) GetQuery() string {
+	if x != nil {
+		return x.Query
+	}
+	return ""
+}
+
+func (x *ScaleMetric) GetTargetValue() float64 {
+	if x != nil {
+		return x.TargetValue
+	}
+	return 0
+}
+
 // Placement limits where replicas may go; empty: any healthy cluster.
 type Placement struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Clusters      []*ClusterPlacement    `protobuf:"bytes,1,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	Strategy      Placement_Strategy     `protobuf:"varint,2,opt,name=strategy,proto3,enum=gantry.v1.Placement_Strategy" json:"strategy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_gantry_v1_app_proto_msgTypes[8]
+	mi := &file_gantry_v1_app_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -851,7 +1192,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[8]
+	mi := &file_gantry_v1_app_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -864,7 +1205,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{8}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Placement) GetClusters() []*ClusterPlacement {
@@ -872,6 +1213,13 @@ func (x *Placement) GetClusters() []*ClusterPlacement {
 		return x.Clusters
 	}
 	return nil
+}
+
+func (x *Placement) GetStrategy() Placement_Strategy {
+	if x != nil {
+		return x.Strategy
+	}
+	return Placement_STRATEGY_UNSPECIFIED
 }
 
 // ClusterPlacement bounds an app's replicas in one cluster.
@@ -883,14 +1231,16 @@ type ClusterPlacement struct {
 	// 0: no limit.
 	Max int32 `protobuf:"varint,3,opt,name=max,proto3" json:"max,omitempty"`
 	// 0 counts as the cluster's own weight.
-	Weight        int32 `protobuf:"varint,4,opt,name=weight,proto3" json:"weight,omitempty"`
+	Weight int32 `protobuf:"varint,4,opt,name=weight,proto3" json:"weight,omitempty"`
+	// For ORDERED: higher is filled first; equal ones in name order.
+	Priority      int32 `protobuf:"varint,5,opt,name=priority,proto3" json:"priority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ClusterPlacement) Reset() {
 	*x = ClusterPlacement{}
-	mi := &file_gantry_v1_app_proto_msgTypes[9]
+	mi := &file_gantry_v1_app_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -902,7 +1252,7 @@ func (x *ClusterPlacement) String() string {
 func (*ClusterPlacement) ProtoMessage() {}
 
 func (x *ClusterPlacement) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[9]
+	mi := &file_gantry_v1_app_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -915,7 +1265,7 @@ func (x *ClusterPlacement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterPlacement.ProtoReflect.Descriptor instead.
 func (*ClusterPlacement) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{9}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ClusterPlacement) GetCluster() string {
@@ -946,6 +1296,13 @@ func (x *ClusterPlacement) GetWeight() int32 {
 	return 0
 }
 
+func (x *ClusterPlacement) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
 // AppStatus is what the platform decided and sees.
 type AppStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -963,14 +1320,16 @@ type AppStatus struct {
 	// What is happening or wrong, in a sentence.
 	Message string `protobuf:"bytes,7,opt,name=message,proto3" json:"message,omitempty"`
 	// The image's digest of the wanted release, "sha256:…".
-	Digest        string `protobuf:"bytes,8,opt,name=digest,proto3" json:"digest,omitempty"`
+	Digest string `protobuf:"bytes,8,opt,name=digest,proto3" json:"digest,omitempty"`
+	// What the autoscaler does; unset without a policy.
+	Autoscale     *AutoscaleStatus `protobuf:"bytes,9,opt,name=autoscale,proto3" json:"autoscale,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AppStatus) Reset() {
 	*x = AppStatus{}
-	mi := &file_gantry_v1_app_proto_msgTypes[10]
+	mi := &file_gantry_v1_app_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -982,7 +1341,7 @@ func (x *AppStatus) String() string {
 func (*AppStatus) ProtoMessage() {}
 
 func (x *AppStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[10]
+	mi := &file_gantry_v1_app_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -995,7 +1354,7 @@ func (x *AppStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppStatus.ProtoReflect.Descriptor instead.
 func (*AppStatus) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{10}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AppStatus) GetRelease() int32 {
@@ -1054,6 +1413,102 @@ func (x *AppStatus) GetDigest() string {
 	return ""
 }
 
+func (x *AppStatus) GetAutoscale() *AutoscaleStatus {
+	if x != nil {
+		return x.Autoscale
+	}
+	return nil
+}
+
+// AutoscaleStatus is what the autoscaler does about an app.
+type AutoscaleStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Bounds that hold now.
+	MinReplicas int32 `protobuf:"varint,1,opt,name=min_replicas,json=minReplicas,proto3" json:"min_replicas,omitempty"`
+	MaxReplicas int32 `protobuf:"varint,2,opt,name=max_replicas,json=maxReplicas,proto3" json:"max_replicas,omitempty"`
+	// Names of the schedules that hold now.
+	ActiveSchedules []string `protobuf:"bytes,3,rep,name=active_schedules,json=activeSchedules,proto3" json:"active_schedules,omitempty"`
+	// Which schedule begins or ends next, and when; empty: none.
+	NextSchedule     string                 `protobuf:"bytes,4,opt,name=next_schedule,json=nextSchedule,proto3" json:"next_schedule,omitempty"`
+	NextScheduleTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=next_schedule_time,json=nextScheduleTime,proto3" json:"next_schedule_time,omitempty"`
+	// True while the policy is paused.
+	Paused        bool `protobuf:"varint,6,opt,name=paused,proto3" json:"paused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AutoscaleStatus) Reset() {
+	*x = AutoscaleStatus{}
+	mi := &file_gantry_v1_app_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AutoscaleStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AutoscaleStatus) ProtoMessage() {}
+
+func (x *AutoscaleStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_app_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AutoscaleStatus.ProtoReflect.Descriptor instead.
+func (*AutoscaleStatus) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *AutoscaleStatus) GetMinReplicas() int32 {
+	if x != nil {
+		return x.MinReplicas
+	}
+	return 0
+}
+
+func (x *AutoscaleStatus) GetMaxReplicas() int32 {
+	if x != nil {
+		return x.MaxReplicas
+	}
+	return 0
+}
+
+func (x *AutoscaleStatus) GetActiveSchedules() []string {
+	if x != nil {
+		return x.ActiveSchedules
+	}
+	return nil
+}
+
+func (x *AutoscaleStatus) GetNextSchedule() string {
+	if x != nil {
+		return x.NextSchedule
+	}
+	return ""
+}
+
+func (x *AutoscaleStatus) GetNextScheduleTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextScheduleTime
+	}
+	return nil
+}
+
+func (x *AutoscaleStatus) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
 // ClusterAssignment is one cluster's part of an app.
 type ClusterAssignment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1074,7 +1529,7 @@ type ClusterAssignment struct {
 
 func (x *ClusterAssignment) Reset() {
 	*x = ClusterAssignment{}
-	mi := &file_gantry_v1_app_proto_msgTypes[11]
+	mi := &file_gantry_v1_app_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1086,7 +1541,7 @@ func (x *ClusterAssignment) String() string {
 func (*ClusterAssignment) ProtoMessage() {}
 
 func (x *ClusterAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[11]
+	mi := &file_gantry_v1_app_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1099,7 +1554,7 @@ func (x *ClusterAssignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterAssignment.ProtoReflect.Descriptor instead.
 func (*ClusterAssignment) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{11}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ClusterAssignment) GetCluster() string {
@@ -1171,7 +1626,7 @@ type Release struct {
 
 func (x *Release) Reset() {
 	*x = Release{}
-	mi := &file_gantry_v1_app_proto_msgTypes[12]
+	mi := &file_gantry_v1_app_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1183,7 +1638,7 @@ func (x *Release) String() string {
 func (*Release) ProtoMessage() {}
 
 func (x *Release) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[12]
+	mi := &file_gantry_v1_app_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1196,7 +1651,7 @@ func (x *Release) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Release.ProtoReflect.Descriptor instead.
 func (*Release) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{12}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Release) GetName() string {
@@ -1273,7 +1728,7 @@ type Pod struct {
 
 func (x *Pod) Reset() {
 	*x = Pod{}
-	mi := &file_gantry_v1_app_proto_msgTypes[13]
+	mi := &file_gantry_v1_app_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1285,7 +1740,7 @@ func (x *Pod) String() string {
 func (*Pod) ProtoMessage() {}
 
 func (x *Pod) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[13]
+	mi := &file_gantry_v1_app_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1298,7 +1753,7 @@ func (x *Pod) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pod.ProtoReflect.Descriptor instead.
 func (*Pod) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{13}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Pod) GetName() string {
@@ -1391,7 +1846,7 @@ type CreateAppRequest struct {
 
 func (x *CreateAppRequest) Reset() {
 	*x = CreateAppRequest{}
-	mi := &file_gantry_v1_app_proto_msgTypes[14]
+	mi := &file_gantry_v1_app_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1403,7 +1858,7 @@ func (x *CreateAppRequest) String() string {
 func (*CreateAppRequest) ProtoMessage() {}
 
 func (x *CreateAppRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[14]
+	mi := &file_gantry_v1_app_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1416,7 +1871,7 @@ func (x *CreateAppRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAppRequest.ProtoReflect.Descriptor instead.
 func (*CreateAppRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{14}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CreateAppRequest) GetParent() string {
@@ -1456,7 +1911,7 @@ type GetAppRequest struct {
 
 func (x *GetAppRequest) Reset() {
 	*x = GetAppRequest{}
-	mi := &file_gantry_v1_app_proto_msgTypes[15]
+	mi := &file_gantry_v1_app_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1468,7 +1923,7 @@ func (x *GetAppRequest) String() string {
 func (*GetAppRequest) ProtoMessage() {}
 
 func (x *GetAppRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[15]
+	mi := &file_gantry_v1_app_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1481,7 +1936,7 @@ func (x *GetAppRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAppRequest.ProtoReflect.Descriptor instead.
 func (*GetAppRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{15}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetAppRequest) GetName() string {
@@ -1502,7 +1957,7 @@ type ListAppsRequest struct {
 
 func (x *ListAppsRequest) Reset() {
 	*x = ListAppsRequest{}
-	mi := &file_gantry_v1_app_proto_msgTypes[16]
+	mi := &file_gantry_v1_app_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1514,7 +1969,7 @@ func (x *ListAppsRequest) String() string {
 func (*ListAppsRequest) ProtoMessage() {}
 
 func (x *ListAppsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[16]
+	mi := &file_gantry_v1_app_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1527,7 +1982,7 @@ func (x *ListAppsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAppsRequest.ProtoReflect.Descriptor instead.
 func (*ListAppsRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{16}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListAppsRequest) GetParent() string {
@@ -1561,7 +2016,7 @@ type ListAppsResponse struct {
 
 func (x *ListAppsResponse) Reset() {
 	*x = ListAppsResponse{}
-	mi := &file_gantry_v1_app_proto_msgTypes[17]
+	mi := &file_gantry_v1_app_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1573,7 +2028,7 @@ func (x *ListAppsResponse) String() string {
 func (*ListAppsResponse) ProtoMessage() {}
 
 func (x *ListAppsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[17]
+	mi := &file_gantry_v1_app_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1586,7 +2041,7 @@ func (x *ListAppsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAppsResponse.ProtoReflect.Descriptor instead.
 func (*ListAppsResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{17}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListAppsResponse) GetApps() []*App {
@@ -1614,7 +2069,7 @@ type WatchAppsRequest struct {
 
 func (x *WatchAppsRequest) Reset() {
 	*x = WatchAppsRequest{}
-	mi := &file_gantry_v1_app_proto_msgTypes[18]
+	mi := &file_gantry_v1_app_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1626,7 +2081,7 @@ func (x *WatchAppsRequest) String() string {
 func (*WatchAppsRequest) ProtoMessage() {}
 
 func (x *WatchAppsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[18]
+	mi := &file_gantry_v1_app_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1639,7 +2094,7 @@ func (x *WatchAppsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchAppsRequest.ProtoReflect.Descriptor instead.
 func (*WatchAppsRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{18}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WatchAppsRequest) GetParent() string {
@@ -1667,7 +2122,7 @@ type WatchAppsResponse struct {
 
 func (x *WatchAppsResponse) Reset() {
 	*x = WatchAppsResponse{}
-	mi := &file_gantry_v1_app_proto_msgTypes[19]
+	mi := &file_gantry_v1_app_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1679,7 +2134,7 @@ func (x *WatchAppsResponse) String() string {
 func (*WatchAppsResponse) ProtoMessage() {}
 
 func (x *WatchAppsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[19]
+	mi := &file_gantry_v1_app_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1692,7 +2147,7 @@ func (x *WatchAppsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchAppsResponse.ProtoReflect.Descriptor instead.
 func (*WatchAppsResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{19}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WatchAppsResponse) GetEvent() WatchAppsResponse_Event {
@@ -1731,7 +2186,7 @@ type UpdateAppRequest struct {
 
 func (x *UpdateAppRequest) Reset() {
 	*x = UpdateAppRequest{}
-	mi := &file_gantry_v1_app_proto_msgTypes[20]
+	mi := &file_gantry_v1_app_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1743,7 +2198,7 @@ func (x *UpdateAppRequest) String() string {
 func (*UpdateAppRequest) ProtoMessage() {}
 
 func (x *UpdateAppRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[20]
+	mi := &file_gantry_v1_app_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1756,7 +2211,7 @@ func (x *UpdateAppRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateAppRequest.ProtoReflect.Descriptor instead.
 func (*UpdateAppRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{20}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *UpdateAppRequest) GetApp() *App {
@@ -1804,7 +2259,7 @@ type DeleteAppRequest struct {
 
 func (x *DeleteAppRequest) Reset() {
 	*x = DeleteAppRequest{}
-	mi := &file_gantry_v1_app_proto_msgTypes[21]
+	mi := &file_gantry_v1_app_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1816,7 +2271,7 @@ func (x *DeleteAppRequest) String() string {
 func (*DeleteAppRequest) ProtoMessage() {}
 
 func (x *DeleteAppRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[21]
+	mi := &file_gantry_v1_app_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1829,7 +2284,7 @@ func (x *DeleteAppRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteAppRequest.ProtoReflect.Descriptor instead.
 func (*DeleteAppRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{21}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DeleteAppRequest) GetName() string {
@@ -1858,7 +2313,7 @@ type ScaleAppRequest struct {
 
 func (x *ScaleAppRequest) Reset() {
 	*x = ScaleAppRequest{}
-	mi := &file_gantry_v1_app_proto_msgTypes[22]
+	mi := &file_gantry_v1_app_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1870,7 +2325,7 @@ func (x *ScaleAppRequest) String() string {
 func (*ScaleAppRequest) ProtoMessage() {}
 
 func (x *ScaleAppRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[22]
+	mi := &file_gantry_v1_app_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1883,7 +2338,7 @@ func (x *ScaleAppRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleAppRequest.ProtoReflect.Descriptor instead.
 func (*ScaleAppRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{22}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ScaleAppRequest) GetName() string {
@@ -1914,6 +2369,75 @@ func (x *ScaleAppRequest) GetRequestId() string {
 	return ""
 }
 
+type RebalanceAppRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Answer with the division that it would give, change nothing.
+	ValidateOnly  bool   `protobuf:"varint,2,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	Etag          string `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RebalanceAppRequest) Reset() {
+	*x = RebalanceAppRequest{}
+	mi := &file_gantry_v1_app_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RebalanceAppRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RebalanceAppRequest) ProtoMessage() {}
+
+func (x *RebalanceAppRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_app_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RebalanceAppRequest.ProtoReflect.Descriptor instead.
+func (*RebalanceAppRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *RebalanceAppRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RebalanceAppRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *RebalanceAppRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *RebalanceAppRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
 type RollbackAppRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1926,7 +2450,7 @@ type RollbackAppRequest struct {
 
 func (x *RollbackAppRequest) Reset() {
 	*x = RollbackAppRequest{}
-	mi := &file_gantry_v1_app_proto_msgTypes[23]
+	mi := &file_gantry_v1_app_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1938,7 +2462,7 @@ func (x *RollbackAppRequest) String() string {
 func (*RollbackAppRequest) ProtoMessage() {}
 
 func (x *RollbackAppRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[23]
+	mi := &file_gantry_v1_app_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1951,7 +2475,7 @@ func (x *RollbackAppRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackAppRequest.ProtoReflect.Descriptor instead.
 func (*RollbackAppRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{23}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RollbackAppRequest) GetName() string {
@@ -1986,7 +2510,7 @@ type ListReleasesRequest struct {
 
 func (x *ListReleasesRequest) Reset() {
 	*x = ListReleasesRequest{}
-	mi := &file_gantry_v1_app_proto_msgTypes[24]
+	mi := &file_gantry_v1_app_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1998,7 +2522,7 @@ func (x *ListReleasesRequest) String() string {
 func (*ListReleasesRequest) ProtoMessage() {}
 
 func (x *ListReleasesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[24]
+	mi := &file_gantry_v1_app_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2011,7 +2535,7 @@ func (x *ListReleasesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReleasesRequest.ProtoReflect.Descriptor instead.
 func (*ListReleasesRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{24}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListReleasesRequest) GetParent() string {
@@ -2045,7 +2569,7 @@ type ListReleasesResponse struct {
 
 func (x *ListReleasesResponse) Reset() {
 	*x = ListReleasesResponse{}
-	mi := &file_gantry_v1_app_proto_msgTypes[25]
+	mi := &file_gantry_v1_app_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2057,7 +2581,7 @@ func (x *ListReleasesResponse) String() string {
 func (*ListReleasesResponse) ProtoMessage() {}
 
 func (x *ListReleasesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[25]
+	mi := &file_gantry_v1_app_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2070,7 +2594,7 @@ func (x *ListReleasesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReleasesResponse.ProtoReflect.Descriptor instead.
 func (*ListReleasesResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{25}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListReleasesResponse) GetReleases() []*Release {
@@ -2096,7 +2620,7 @@ type ListPodsRequest struct {
 
 func (x *ListPodsRequest) Reset() {
 	*x = ListPodsRequest{}
-	mi := &file_gantry_v1_app_proto_msgTypes[26]
+	mi := &file_gantry_v1_app_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2108,7 +2632,7 @@ func (x *ListPodsRequest) String() string {
 func (*ListPodsRequest) ProtoMessage() {}
 
 func (x *ListPodsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[26]
+	mi := &file_gantry_v1_app_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2121,7 +2645,7 @@ func (x *ListPodsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPodsRequest.ProtoReflect.Descriptor instead.
 func (*ListPodsRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{26}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListPodsRequest) GetParent() string {
@@ -2142,7 +2666,7 @@ type ListPodsResponse struct {
 
 func (x *ListPodsResponse) Reset() {
 	*x = ListPodsResponse{}
-	mi := &file_gantry_v1_app_proto_msgTypes[27]
+	mi := &file_gantry_v1_app_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2154,7 +2678,7 @@ func (x *ListPodsResponse) String() string {
 func (*ListPodsResponse) ProtoMessage() {}
 
 func (x *ListPodsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[27]
+	mi := &file_gantry_v1_app_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2167,7 +2691,7 @@ func (x *ListPodsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPodsResponse.ProtoReflect.Descriptor instead.
 func (*ListPodsResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{27}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListPodsResponse) GetPods() []*Pod {
@@ -2196,7 +2720,7 @@ const file_gantry_v1_app_proto_rawDesc = "" +
 	"\vcreate_time\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12\x12\n" +
-	"\x04etag\x18\v \x01(\tR\x04etag\"\x93\x05\n" +
+	"\x04etag\x18\v \x01(\tR\x04etag\"\xb0\x06\n" +
 	"\aAppSpec\x12y\n" +
 	"\x05image\x18\x01 \x01(\tBc\xbaH`\xd8\x01\x01r[\x18\xff\x012V^[a-z0-9]+([._/-][a-z0-9]+)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})$R\x05image\x12&\n" +
 	"\breplicas\x18\x02 \x01(\x05B\n" +
@@ -2213,7 +2737,14 @@ const file_gantry_v1_app_proto_rawDesc = "" +
 	"\xbaH\a\x1a\x05\x18\xd8\x04(\x00R\fdrainSeconds\x12/\n" +
 	"\rgrace_seconds\x18\v \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\x90\x1c(\x00R\fgraceSeconds\x12\x1c\n" +
-	"\x04args\x18\f \x03(\tB\b\xbaH\x05\x92\x01\x02\x10dR\x04args\"\xbf\x01\n" +
+	"\x04args\x18\f \x03(\tB\b\xbaH\x05\x92\x01\x02\x10dR\x04args\x12/\n" +
+	"\bpriority\x18\r \x01(\x05B\x13\xbaH\x10\x1a\x0e\x18\xe8\a(\x98\xf8\xff\xff\xff\xff\xff\xff\xff\x01R\bpriority\x123\n" +
+	"\x05class\x18\x0e \x01(\x0e2\x13.gantry.v1.AppClassB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05class\x125\n" +
+	"\x05files\x18\x0f \x03(\v2\x15.gantry.v1.ConfigFileB\b\xbaH\x05\x92\x01\x02\x102R\x05files\"x\n" +
+	"\n" +
+	"ConfigFile\x12E\n" +
+	"\x04path\x18\x01 \x01(\tB1\xbaH.r,2*^(/[A-Za-z0-9_][-A-Za-z0-9_.]{0,63}){1,8}$R\x04path\x12#\n" +
+	"\acontent\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10R\acontent\"\xbf\x01\n" +
 	"\tResources\x127\n" +
 	"\x03cpu\x18\x01 \x01(\tB%\xbaH\"r 2\x1e^([0-9]+m|[0-9]+(\\.[0-9]+)?)?$R\x03cpu\x125\n" +
 	"\x06memory\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x182\x16^([0-9]+(Ki|Mi|Gi)?)?$R\x06memory\x12B\n" +
@@ -2233,10 +2764,10 @@ const file_gantry_v1_app_proto_rawDesc = "" +
 	"\xbaH\a\x1a\x05\x18\xac\x02(\x00R\x0etimeoutSeconds\x126\n" +
 	"\x11failure_threshold\x18\x05 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\x10failureThreshold\x12>\n" +
 	"\x15initial_delay_seconds\x18\x06 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\x90\x1c(\x00R\x13initialDelaySeconds\"\x96\x05\n" +
+	"\xbaH\a\x1a\x05\x18\x90\x1c(\x00R\x13initialDelaySeconds\"\xc3\a\n" +
 	"\tAutoscale\x12-\n" +
 	"\fmin_replicas\x18\x01 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\x90N(\x01R\vminReplicas\x12-\n" +
+	"\xbaH\a\x1a\x05\x18\x90N(\x00R\vminReplicas\x12-\n" +
 	"\fmax_replicas\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\x90N(\x01R\vmaxReplicas\x12<\n" +
 	"\ametrics\x18\x03 \x03(\v2\x16.gantry.v1.ScaleMetricB\n" +
@@ -2248,24 +2779,48 @@ const file_gantry_v1_app_proto_rawDesc = "" +
 	"\vmax_step_up\x18\a \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\x90N(\x00R\tmaxStepUp\x12.\n" +
 	"\rmax_step_down\x18\b \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\x90N(\x00R\vmaxStepDown\"^\n" +
+	"\xbaH\a\x1a\x05\x18\x90N(\x00R\vmaxStepDown\x12@\n" +
+	"\tschedules\x18\t \x03(\v2\x18.gantry.v1.ScaleScheduleB\b\xbaH\x05\x92\x01\x02\x10\x14R\tschedules\x12\x16\n" +
+	"\x06paused\x18\n" +
+	" \x01(\bR\x06paused\x12\"\n" +
+	"\rscale_to_zero\x18\v \x01(\bR\vscaleToZero\x12.\n" +
+	"\fidle_seconds\x18\f \x01(\x05B\v\xbaH\b\x1a\x06\x18\x80\xa3\x05(\x00R\vidleSeconds\"^\n" +
 	"\bRounding\x12\x18\n" +
 	"\x14ROUNDING_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10ROUNDING_NEAREST\x10\x01\x12\x0f\n" +
 	"\vROUNDING_UP\x10\x02\x12\x11\n" +
-	"\rROUNDING_DOWN\x10\x03:s\xbaHp\x1an\n" +
-	"\x11autoscale.min_max\x121min_replicas must not be larger than max_replicas\x1a&this.min_replicas <= this.max_replicas\"\xd6\x01\n" +
-	"\vScaleMetric\x12G\n" +
-	"\bresource\x18\x01 \x01(\x0e2\x1f.gantry.v1.ScaleMetric.ResourceB\n" +
-	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\bresource\x121\n" +
+	"\rROUNDING_DOWN\x10\x03:\xf1\x01\xbaH\xed\x01\x1an\n" +
+	"\x11autoscale.min_max\x121min_replicas must not be larger than max_replicas\x1a&this.min_replicas <= this.max_replicas\x1a{\n" +
+	"\x0eautoscale.zero\x12;min_replicas must be at least 1 unless scale_to_zero is set\x1a,this.min_replicas >= 1 || this.scale_to_zero\"\xb9\x03\n" +
+	"\rScaleSchedule\x12<\n" +
+	"\x04name\x18\x01 \x01(\tB(\xbaH%r#2!^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$R\x04name\x12\x1d\n" +
+	"\x04cron\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\t\x18dR\x04cron\x12$\n" +
+	"\ttime_zone\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\btimeZone\x126\n" +
+	"\x10duration_seconds\x18\x04 \x01(\x05B\v\xbaH\b\x1a\x06\x18\x80\xf5$(<R\x0fdurationSeconds\x12-\n" +
+	"\fmin_replicas\x18\x05 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\x90N(\x00R\vminReplicas\x12-\n" +
+	"\fmax_replicas\x18\x06 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\x90N(\x00R\vmaxReplicas:\x8e\x01\xbaH\x8a\x01\x1a\x87\x01\n" +
+	"\x10schedule.min_max\x121min_replicas must not be larger than max_replicas\x1a@this.max_replicas == 0 || this.min_replicas <= this.max_replicas\"\xb5\x04\n" +
+	"\vScaleMetric\x12E\n" +
+	"\bresource\x18\x01 \x01(\x0e2\x1f.gantry.v1.ScaleMetric.ResourceB\b\xbaH\x05\x82\x01\x02\x10\x01R\bresource\x121\n" +
 	"\x0etarget_percent\x18\x02 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xe8\a(\x01R\rtargetPercent\"K\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\rtargetPercent\x12\x1e\n" +
+	"\x05query\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x05query\x123\n" +
+	"\ftarget_value\x18\x04 \x01(\x01B\x10\xbaH\r\x12\v@\x01)\x00\x00\x00\x00\x00\x00\x00\x00R\vtargetValue\"K\n" +
 	"\bResource\x12\x18\n" +
 	"\x14RESOURCE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fRESOURCE_CPU\x10\x01\x12\x13\n" +
-	"\x0fRESOURCE_MEMORY\x10\x02\"N\n" +
+	"\x0fRESOURCE_MEMORY\x10\x02:\x89\x02\xbaH\x85\x02\x1a\x82\x02\n" +
+	"\vmetric.kind\x12Hname either a resource with target_percent, or a query with target_value\x1a\xa8\x01this.query == \"\" ? this.resource != 0 && this.target_percent > 0 && this.target_value == 0.0 : this.resource == 0 && this.target_percent == 0 && this.target_value > 0.0\"\xf7\x01\n" +
 	"\tPlacement\x12A\n" +
-	"\bclusters\x18\x01 \x03(\v2\x1b.gantry.v1.ClusterPlacementB\b\xbaH\x05\x92\x01\x02\x102R\bclusters\"\xbf\x01\n" +
+	"\bclusters\x18\x01 \x03(\v2\x1b.gantry.v1.ClusterPlacementB\b\xbaH\x05\x92\x01\x02\x102R\bclusters\x12C\n" +
+	"\bstrategy\x18\x02 \x01(\x0e2\x1d.gantry.v1.Placement.StrategyB\b\xbaH\x05\x82\x01\x02\x10\x01R\bstrategy\"b\n" +
+	"\bStrategy\x12\x18\n" +
+	"\x14STRATEGY_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fSTRATEGY_SPREAD\x10\x01\x12\x11\n" +
+	"\rSTRATEGY_PACK\x10\x02\x12\x14\n" +
+	"\x10STRATEGY_ORDERED\x10\x03\"\xe7\x01\n" +
 	"\x10ClusterPlacement\x12K\n" +
 	"\acluster\x18\x01 \x01(\tB1\xbaH.r,2*^clusters/[a-z]([-a-z0-9]{0,38}[a-z0-9])?$R\acluster\x12\x1c\n" +
 	"\x03min\x18\x02 \x01(\x05B\n" +
@@ -2273,7 +2828,9 @@ const file_gantry_v1_app_proto_rawDesc = "" +
 	"\x03max\x18\x03 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\x90N(\x00R\x03max\x12\"\n" +
 	"\x06weight\x18\x04 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\x06weight\"\xb6\x02\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\x06weight\x12&\n" +
+	"\bpriority\x18\x05 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpriority\"\xf0\x02\n" +
 	"\tAppStatus\x12\x18\n" +
 	"\arelease\x18\x01 \x01(\x05R\arelease\x12)\n" +
 	"\x10desired_replicas\x18\x02 \x01(\x05R\x0fdesiredReplicas\x12%\n" +
@@ -2282,7 +2839,15 @@ const file_gantry_v1_app_proto_rawDesc = "" +
 	"\vassignments\x18\x05 \x03(\v2\x1c.gantry.v1.ClusterAssignmentR\vassignments\x12 \n" +
 	"\vprogressing\x18\x06 \x01(\bR\vprogressing\x12\x18\n" +
 	"\amessage\x18\a \x01(\tR\amessage\x12\x16\n" +
-	"\x06digest\x18\b \x01(\tR\x06digest\"\xe9\x01\n" +
+	"\x06digest\x18\b \x01(\tR\x06digest\x128\n" +
+	"\tautoscale\x18\t \x01(\v2\x1a.gantry.v1.AutoscaleStatusR\tautoscale\"\x89\x02\n" +
+	"\x0fAutoscaleStatus\x12!\n" +
+	"\fmin_replicas\x18\x01 \x01(\x05R\vminReplicas\x12!\n" +
+	"\fmax_replicas\x18\x02 \x01(\x05R\vmaxReplicas\x12)\n" +
+	"\x10active_schedules\x18\x03 \x03(\tR\x0factiveSchedules\x12#\n" +
+	"\rnext_schedule\x18\x04 \x01(\tR\fnextSchedule\x12H\n" +
+	"\x12next_schedule_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x10nextScheduleTime\x12\x16\n" +
+	"\x06paused\x18\x06 \x01(\bR\x06paused\"\xe9\x01\n" +
 	"\x11ClusterAssignment\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1a\n" +
 	"\breplicas\x18\x02 \x01(\x05R\breplicas\x12%\n" +
@@ -2362,6 +2927,12 @@ const file_gantry_v1_app_proto_rawDesc = "" +
 	"\xbaH\a\x1a\x05\x18\x90N(\x00R\breplicas\x12\x12\n" +
 	"\x04etag\x18\x03 \x01(\tR\x04etag\x12&\n" +
 	"\n" +
+	"request_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\"\x9c\x01\n" +
+	"\x13RebalanceAppRequest\x12$\n" +
+	"\x04name\x18\x01 \x01(\tB\x10\xbaH\rr\v:\tprojects/R\x04name\x12#\n" +
+	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\x12\x12\n" +
+	"\x04etag\x18\x03 \x01(\tR\x04etag\x12&\n" +
+	"\n" +
 	"request_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\"\x85\x01\n" +
 	"\x12RollbackAppRequest\x12$\n" +
 	"\x04name\x18\x01 \x01(\tB\x10\xbaH\rr\v:\tprojects/R\x04name\x12!\n" +
@@ -2381,7 +2952,12 @@ const file_gantry_v1_app_proto_rawDesc = "" +
 	"\x06parent\x18\x01 \x01(\tB\x10\xbaH\rr\v:\tprojects/R\x06parent\"X\n" +
 	"\x10ListPodsResponse\x12\"\n" +
 	"\x04pods\x18\x01 \x03(\v2\x0e.gantry.v1.PodR\x04pods\x12 \n" +
-	"\vunreachable\x18\x02 \x03(\tR\vunreachable2\xd2\t\n" +
+	"\vunreachable\x18\x02 \x03(\tR\vunreachable*U\n" +
+	"\bAppClass\x12\x19\n" +
+	"\x15APP_CLASS_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14APP_CLASS_REPLICATED\x10\x01\x12\x14\n" +
+	"\x10APP_CLASS_SINGLE\x10\x022\xd3\n" +
+	"\n" +
 	"\n" +
 	"AppService\x12r\n" +
 	"\tCreateApp\x12\x1b.gantry.v1.CreateAppRequest\x1a\x0e.gantry.v1.App\"8\x8a\xe7\x18\vapps.create\x82\xd3\xe4\x93\x02#:\x03app\"\x1c/v1/{parent=projects/*}/apps\x12d\n" +
@@ -2392,7 +2968,9 @@ const file_gantry_v1_app_proto_rawDesc = "" +
 	"\tDeleteApp\x12\x1b.gantry.v1.DeleteAppRequest\x1a\x16.google.protobuf.Empty\"3\x8a\xe7\x18\vapps.delete\x82\xd3\xe4\x93\x02\x1e*\x1c/v1/{name=projects/*/apps/*}\x12s\n" +
 	"\bScaleApp\x12\x1a.gantry.v1.ScaleAppRequest\x1a\x0e.gantry.v1.App\";\x8a\xe7\x18\n" +
 	"apps.scale\x82\xd3\xe4\x93\x02':\x01*\"\"/v1/{name=projects/*/apps/*}:scale\x12}\n" +
-	"\vRollbackApp\x12\x1d.gantry.v1.RollbackAppRequest\x1a\x0e.gantry.v1.App\"?\x8a\xe7\x18\vapps.update\x82\xd3\xe4\x93\x02*:\x01*\"%/v1/{name=projects/*/apps/*}:rollback\x12\x8c\x01\n" +
+	"\vRollbackApp\x12\x1d.gantry.v1.RollbackAppRequest\x1a\x0e.gantry.v1.App\"?\x8a\xe7\x18\vapps.update\x82\xd3\xe4\x93\x02*:\x01*\"%/v1/{name=projects/*/apps/*}:rollback\x12\x7f\n" +
+	"\fRebalanceApp\x12\x1e.gantry.v1.RebalanceAppRequest\x1a\x0e.gantry.v1.App\"?\x8a\xe7\x18\n" +
+	"apps.scale\x82\xd3\xe4\x93\x02+:\x01*\"&/v1/{name=projects/*/apps/*}:rebalance\x12\x8c\x01\n" +
 	"\fListReleases\x12\x1e.gantry.v1.ListReleasesRequest\x1a\x1f.gantry.v1.ListReleasesResponse\";\x8a\xe7\x18\bapps.get\x82\xd3\xe4\x93\x02)\x12'/v1/{parent=projects/*/apps/*}/releases\x12|\n" +
 	"\bListPods\x12\x1a.gantry.v1.ListPodsRequest\x1a\x1b.gantry.v1.ListPodsResponse\"7\x8a\xe7\x18\bapps.get\x82\xd3\xe4\x93\x02%\x12#/v1/{parent=projects/*/apps/*}/podsB\x87\x01\n" +
 	"\rcom.gantry.v1B\bAppProtoP\x01Z'gantry.dev/proto/gen/gantry/v1;gantryv1\xa2\x02\x03GXX\xaa\x02\tGantry.V1\xca\x02\tGantry\\V1\xe2\x02\x15Gantry\\V1\\GPBMetadata\xea\x02\n" +
@@ -2410,96 +2988,110 @@ func file_gantry_v1_app_proto_rawDescGZIP() []byte {
 	return file_gantry_v1_app_proto_rawDescData
 }
 
-var file_gantry_v1_app_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_gantry_v1_app_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_gantry_v1_app_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_gantry_v1_app_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_gantry_v1_app_proto_goTypes = []any{
-	(Autoscale_Rounding)(0),       // 0: gantry.v1.Autoscale.Rounding
-	(ScaleMetric_Resource)(0),     // 1: gantry.v1.ScaleMetric.Resource
-	(WatchAppsResponse_Event)(0),  // 2: gantry.v1.WatchAppsResponse.Event
-	(*App)(nil),                   // 3: gantry.v1.App
-	(*AppSpec)(nil),               // 4: gantry.v1.AppSpec
-	(*Resources)(nil),             // 5: gantry.v1.Resources
-	(*EnvVar)(nil),                // 6: gantry.v1.EnvVar
-	(*Port)(nil),                  // 7: gantry.v1.Port
-	(*HealthCheck)(nil),           // 8: gantry.v1.HealthCheck
-	(*Autoscale)(nil),             // 9: gantry.v1.Autoscale
-	(*ScaleMetric)(nil),           // 10: gantry.v1.ScaleMetric
-	(*Placement)(nil),             // 11: gantry.v1.Placement
-	(*ClusterPlacement)(nil),      // 12: gantry.v1.ClusterPlacement
-	(*AppStatus)(nil),             // 13: gantry.v1.AppStatus
-	(*ClusterAssignment)(nil),     // 14: gantry.v1.ClusterAssignment
-	(*Release)(nil),               // 15: gantry.v1.Release
-	(*Pod)(nil),                   // 16: gantry.v1.Pod
-	(*CreateAppRequest)(nil),      // 17: gantry.v1.CreateAppRequest
-	(*GetAppRequest)(nil),         // 18: gantry.v1.GetAppRequest
-	(*ListAppsRequest)(nil),       // 19: gantry.v1.ListAppsRequest
-	(*ListAppsResponse)(nil),      // 20: gantry.v1.ListAppsResponse
-	(*WatchAppsRequest)(nil),      // 21: gantry.v1.WatchAppsRequest
-	(*WatchAppsResponse)(nil),     // 22: gantry.v1.WatchAppsResponse
-	(*UpdateAppRequest)(nil),      // 23: gantry.v1.UpdateAppRequest
-	(*DeleteAppRequest)(nil),      // 24: gantry.v1.DeleteAppRequest
-	(*ScaleAppRequest)(nil),       // 25: gantry.v1.ScaleAppRequest
-	(*RollbackAppRequest)(nil),    // 26: gantry.v1.RollbackAppRequest
-	(*ListReleasesRequest)(nil),   // 27: gantry.v1.ListReleasesRequest
-	(*ListReleasesResponse)(nil),  // 28: gantry.v1.ListReleasesResponse
-	(*ListPodsRequest)(nil),       // 29: gantry.v1.ListPodsRequest
-	(*ListPodsResponse)(nil),      // 30: gantry.v1.ListPodsResponse
-	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil), // 32: google.protobuf.FieldMask
-	(*emptypb.Empty)(nil),         // 33: google.protobuf.Empty
+	(AppClass)(0),                 // 0: gantry.v1.AppClass
+	(Autoscale_Rounding)(0),       // 1: gantry.v1.Autoscale.Rounding
+	(ScaleMetric_Resource)(0),     // 2: gantry.v1.ScaleMetric.Resource
+	(Placement_Strategy)(0),       // 3: gantry.v1.Placement.Strategy
+	(WatchAppsResponse_Event)(0),  // 4: gantry.v1.WatchAppsResponse.Event
+	(*App)(nil),                   // 5: gantry.v1.App
+	(*AppSpec)(nil),               // 6: gantry.v1.AppSpec
+	(*ConfigFile)(nil),            // 7: gantry.v1.ConfigFile
+	(*Resources)(nil),             // 8: gantry.v1.Resources
+	(*EnvVar)(nil),                // 9: gantry.v1.EnvVar
+	(*Port)(nil),                  // 10: gantry.v1.Port
+	(*HealthCheck)(nil),           // 11: gantry.v1.HealthCheck
+	(*Autoscale)(nil),             // 12: gantry.v1.Autoscale
+	(*ScaleSchedule)(nil),         // 13: gantry.v1.ScaleSchedule
+	(*ScaleMetric)(nil),           // 14: gantry.v1.ScaleMetric
+	(*Placement)(nil),             // 15: gantry.v1.Placement
+	(*ClusterPlacement)(nil),      // 16: gantry.v1.ClusterPlacement
+	(*AppStatus)(nil),             // 17: gantry.v1.AppStatus
+	(*AutoscaleStatus)(nil),       // 18: gantry.v1.AutoscaleStatus
+	(*ClusterAssignment)(nil),     // 19: gantry.v1.ClusterAssignment
+	(*Release)(nil),               // 20: gantry.v1.Release
+	(*Pod)(nil),                   // 21: gantry.v1.Pod
+	(*CreateAppRequest)(nil),      // 22: gantry.v1.CreateAppRequest
+	(*GetAppRequest)(nil),         // 23: gantry.v1.GetAppRequest
+	(*ListAppsRequest)(nil),       // 24: gantry.v1.ListAppsRequest
+	(*ListAppsResponse)(nil),      // 25: gantry.v1.ListAppsResponse
+	(*WatchAppsRequest)(nil),      // 26: gantry.v1.WatchAppsRequest
+	(*WatchAppsResponse)(nil),     // 27: gantry.v1.WatchAppsResponse
+	(*UpdateAppRequest)(nil),      // 28: gantry.v1.UpdateAppRequest
+	(*DeleteAppRequest)(nil),      // 29: gantry.v1.DeleteAppRequest
+	(*ScaleAppRequest)(nil),       // 30: gantry.v1.ScaleAppRequest
+	(*RebalanceAppRequest)(nil),   // 31: gantry.v1.RebalanceAppRequest
+	(*RollbackAppRequest)(nil),    // 32: gantry.v1.RollbackAppRequest
+	(*ListReleasesRequest)(nil),   // 33: gantry.v1.ListReleasesRequest
+	(*ListReleasesResponse)(nil),  // 34: gantry.v1.ListReleasesResponse
+	(*ListPodsRequest)(nil),       // 35: gantry.v1.ListPodsRequest
+	(*ListPodsResponse)(nil),      // 36: gantry.v1.ListPodsResponse
+	(*timestamppb.Timestamp)(nil), // 37: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil), // 38: google.protobuf.FieldMask
+	(*emptypb.Empty)(nil),         // 39: google.protobuf.Empty
 }
 var file_gantry_v1_app_proto_depIdxs = []int32{
-	4,  // 0: gantry.v1.App.spec:type_name -> gantry.v1.AppSpec
-	13, // 1: gantry.v1.App.status:type_name -> gantry.v1.AppStatus
-	31, // 2: gantry.v1.App.create_time:type_name -> google.protobuf.Timestamp
-	5,  // 3: gantry.v1.AppSpec.resources:type_name -> gantry.v1.Resources
-	6,  // 4: gantry.v1.AppSpec.env:type_name -> gantry.v1.EnvVar
-	7,  // 5: gantry.v1.AppSpec.ports:type_name -> gantry.v1.Port
-	8,  // 6: gantry.v1.AppSpec.readiness:type_name -> gantry.v1.HealthCheck
-	8,  // 7: gantry.v1.AppSpec.liveness:type_name -> gantry.v1.HealthCheck
-	9,  // 8: gantry.v1.AppSpec.autoscale:type_name -> gantry.v1.Autoscale
-	11, // 9: gantry.v1.AppSpec.placement:type_name -> gantry.v1.Placement
-	10, // 10: gantry.v1.Autoscale.metrics:type_name -> gantry.v1.ScaleMetric
-	0,  // 11: gantry.v1.Autoscale.rounding:type_name -> gantry.v1.Autoscale.Rounding
-	1,  // 12: gantry.v1.ScaleMetric.resource:type_name -> gantry.v1.ScaleMetric.Resource
-	12, // 13: gantry.v1.Placement.clusters:type_name -> gantry.v1.ClusterPlacement
-	14, // 14: gantry.v1.AppStatus.assignments:type_name -> gantry.v1.ClusterAssignment
-	4,  // 15: gantry.v1.Release.spec:type_name -> gantry.v1.AppSpec
-	31, // 16: gantry.v1.Release.create_time:type_name -> google.protobuf.Timestamp
-	31, // 17: gantry.v1.Pod.start_time:type_name -> google.protobuf.Timestamp
-	3,  // 18: gantry.v1.CreateAppRequest.app:type_name -> gantry.v1.App
-	3,  // 19: gantry.v1.ListAppsResponse.apps:type_name -> gantry.v1.App
-	2,  // 20: gantry.v1.WatchAppsResponse.event:type_name -> gantry.v1.WatchAppsResponse.Event
-	3,  // 21: gantry.v1.WatchAppsResponse.app:type_name -> gantry.v1.App
-	3,  // 22: gantry.v1.UpdateAppRequest.app:type_name -> gantry.v1.App
-	32, // 23: gantry.v1.UpdateAppRequest.update_mask:type_name -> google.protobuf.FieldMask
-	15, // 24: gantry.v1.ListReleasesResponse.releases:type_name -> gantry.v1.Release
-	16, // 25: gantry.v1.ListPodsResponse.pods:type_name -> gantry.v1.Pod
-	17, // 26: gantry.v1.AppService.CreateApp:input_type -> gantry.v1.CreateAppRequest
-	18, // 27: gantry.v1.AppService.GetApp:input_type -> gantry.v1.GetAppRequest
-	19, // 28: gantry.v1.AppService.ListApps:input_type -> gantry.v1.ListAppsRequest
-	21, // 29: gantry.v1.AppService.WatchApps:input_type -> gantry.v1.WatchAppsRequest
-	23, // 30: gantry.v1.AppService.UpdateApp:input_type -> gantry.v1.UpdateAppRequest
-	24, // 31: gantry.v1.AppService.DeleteApp:input_type -> gantry.v1.DeleteAppRequest
-	25, // 32: gantry.v1.AppService.ScaleApp:input_type -> gantry.v1.ScaleAppRequest
-	26, // 33: gantry.v1.AppService.RollbackApp:input_type -> gantry.v1.RollbackAppRequest
-	27, // 34: gantry.v1.AppService.ListReleases:input_type -> gantry.v1.ListReleasesRequest
-	29, // 35: gantry.v1.AppService.ListPods:input_type -> gantry.v1.ListPodsRequest
-	3,  // 36: gantry.v1.AppService.CreateApp:output_type -> gantry.v1.App
-	3,  // 37: gantry.v1.AppService.GetApp:output_type -> gantry.v1.App
-	20, // 38: gantry.v1.AppService.ListApps:output_type -> gantry.v1.ListAppsResponse
-	22, // 39: gantry.v1.AppService.WatchApps:output_type -> gantry.v1.WatchAppsResponse
-	3,  // 40: gantry.v1.AppService.UpdateApp:output_type -> gantry.v1.App
-	33, // 41: gantry.v1.AppService.DeleteApp:output_type -> google.protobuf.Empty
-	3,  // 42: gantry.v1.AppService.ScaleApp:output_type -> gantry.v1.App
-	3,  // 43: gantry.v1.AppService.RollbackApp:output_type -> gantry.v1.App
-	28, // 44: gantry.v1.AppService.ListReleases:output_type -> gantry.v1.ListReleasesResponse
-	30, // 45: gantry.v1.AppService.ListPods:output_type -> gantry.v1.ListPodsResponse
-	36, // [36:46] is the sub-list for method output_type
-	26, // [26:36] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	6,  // 0: gantry.v1.App.spec:type_name -> gantry.v1.AppSpec
+	17, // 1: gantry.v1.App.status:type_name -> gantry.v1.AppStatus
+	37, // 2: gantry.v1.App.create_time:type_name -> google.protobuf.Timestamp
+	8,  // 3: gantry.v1.AppSpec.resources:type_name -> gantry.v1.Resources
+	9,  // 4: gantry.v1.AppSpec.env:type_name -> gantry.v1.EnvVar
+	10, // 5: gantry.v1.AppSpec.ports:type_name -> gantry.v1.Port
+	11, // 6: gantry.v1.AppSpec.readiness:type_name -> gantry.v1.HealthCheck
+	11, // 7: gantry.v1.AppSpec.liveness:type_name -> gantry.v1.HealthCheck
+	12, // 8: gantry.v1.AppSpec.autoscale:type_name -> gantry.v1.Autoscale
+	15, // 9: gantry.v1.AppSpec.placement:type_name -> gantry.v1.Placement
+	0,  // 10: gantry.v1.AppSpec.class:type_name -> gantry.v1.AppClass
+	7,  // 11: gantry.v1.AppSpec.files:type_name -> gantry.v1.ConfigFile
+	14, // 12: gantry.v1.Autoscale.metrics:type_name -> gantry.v1.ScaleMetric
+	1,  // 13: gantry.v1.Autoscale.rounding:type_name -> gantry.v1.Autoscale.Rounding
+	13, // 14: gantry.v1.Autoscale.schedules:type_name -> gantry.v1.ScaleSchedule
+	2,  // 15: gantry.v1.ScaleMetric.resource:type_name -> gantry.v1.ScaleMetric.Resource
+	16, // 16: gantry.v1.Placement.clusters:type_name -> gantry.v1.ClusterPlacement
+	3,  // 17: gantry.v1.Placement.strategy:type_name -> gantry.v1.Placement.Strategy
+	19, // 18: gantry.v1.AppStatus.assignments:type_name -> gantry.v1.ClusterAssignment
+	18, // 19: gantry.v1.AppStatus.autoscale:type_name -> gantry.v1.AutoscaleStatus
+	37, // 20: gantry.v1.AutoscaleStatus.next_schedule_time:type_name -> google.protobuf.Timestamp
+	6,  // 21: gantry.v1.Release.spec:type_name -> gantry.v1.AppSpec
+	37, // 22: gantry.v1.Release.create_time:type_name -> google.protobuf.Timestamp
+	37, // 23: gantry.v1.Pod.start_time:type_name -> google.protobuf.Timestamp
+	5,  // 24: gantry.v1.CreateAppRequest.app:type_name -> gantry.v1.App
+	5,  // 25: gantry.v1.ListAppsResponse.apps:type_name -> gantry.v1.App
+	4,  // 26: gantry.v1.WatchAppsResponse.event:type_name -> gantry.v1.WatchAppsResponse.Event
+	5,  // 27: gantry.v1.WatchAppsResponse.app:type_name -> gantry.v1.App
+	5,  // 28: gantry.v1.UpdateAppRequest.app:type_name -> gantry.v1.App
+	38, // 29: gantry.v1.UpdateAppRequest.update_mask:type_name -> google.protobuf.FieldMask
+	20, // 30: gantry.v1.ListReleasesResponse.releases:type_name -> gantry.v1.Release
+	21, // 31: gantry.v1.ListPodsResponse.pods:type_name -> gantry.v1.Pod
+	22, // 32: gantry.v1.AppService.CreateApp:input_type -> gantry.v1.CreateAppRequest
+	23, // 33: gantry.v1.AppService.GetApp:input_type -> gantry.v1.GetAppRequest
+	24, // 34: gantry.v1.AppService.ListApps:input_type -> gantry.v1.ListAppsRequest
+	26, // 35: gantry.v1.AppService.WatchApps:input_type -> gantry.v1.WatchAppsRequest
+	28, // 36: gantry.v1.AppService.UpdateApp:input_type -> gantry.v1.UpdateAppRequest
+	29, // 37: gantry.v1.AppService.DeleteApp:input_type -> gantry.v1.DeleteAppRequest
+	30, // 38: gantry.v1.AppService.ScaleApp:input_type -> gantry.v1.ScaleAppRequest
+	32, // 39: gantry.v1.AppService.RollbackApp:input_type -> gantry.v1.RollbackAppRequest
+	31, // 40: gantry.v1.AppService.RebalanceApp:input_type -> gantry.v1.RebalanceAppRequest
+	33, // 41: gantry.v1.AppService.ListReleases:input_type -> gantry.v1.ListReleasesRequest
+	35, // 42: gantry.v1.AppService.ListPods:input_type -> gantry.v1.ListPodsRequest
+	5,  // 43: gantry.v1.AppService.CreateApp:output_type -> gantry.v1.App
+	5,  // 44: gantry.v1.AppService.GetApp:output_type -> gantry.v1.App
+	25, // 45: gantry.v1.AppService.ListApps:output_type -> gantry.v1.ListAppsResponse
+	27, // 46: gantry.v1.AppService.WatchApps:output_type -> gantry.v1.WatchAppsResponse
+	5,  // 47: gantry.v1.AppService.UpdateApp:output_type -> gantry.v1.App
+	39, // 48: gantry.v1.AppService.DeleteApp:output_type -> google.protobuf.Empty
+	5,  // 49: gantry.v1.AppService.ScaleApp:output_type -> gantry.v1.App
+	5,  // 50: gantry.v1.AppService.RollbackApp:output_type -> gantry.v1.App
+	5,  // 51: gantry.v1.AppService.RebalanceApp:output_type -> gantry.v1.App
+	34, // 52: gantry.v1.AppService.ListReleases:output_type -> gantry.v1.ListReleasesResponse
+	36, // 53: gantry.v1.AppService.ListPods:output_type -> gantry.v1.ListPodsResponse
+	43, // [43:54] is the sub-list for method output_type
+	32, // [32:43] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_gantry_v1_app_proto_init() }
@@ -2513,8 +3105,8 @@ func file_gantry_v1_app_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gantry_v1_app_proto_rawDesc), len(file_gantry_v1_app_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   28,
+			NumEnums:      5,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

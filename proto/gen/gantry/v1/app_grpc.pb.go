@@ -28,6 +28,7 @@ const (
 	AppService_DeleteApp_FullMethodName    = "/gantry.v1.AppService/DeleteApp"
 	AppService_ScaleApp_FullMethodName     = "/gantry.v1.AppService/ScaleApp"
 	AppService_RollbackApp_FullMethodName  = "/gantry.v1.AppService/RollbackApp"
+	AppService_RebalanceApp_FullMethodName = "/gantry.v1.AppService/RebalanceApp"
 	AppService_ListReleases_FullMethodName = "/gantry.v1.AppService/ListReleases"
 	AppService_ListPods_FullMethodName     = "/gantry.v1.AppService/ListPods"
 )
@@ -57,6 +58,9 @@ type AppServiceClient interface {
 	ScaleApp(ctx context.Context, in *ScaleAppRequest, opts ...grpc.CallOption) (*App, error)
 	// Makes a new release with the content of an older one.
 	RollbackApp(ctx context.Context, in *RollbackAppRequest, opts ...grpc.CallOption) (*App, error)
+	// Divides an app's replicas anew over the clusters, as if none were placed
+	// yet. Otherwise a change of their number divides only the difference.
+	RebalanceApp(ctx context.Context, in *RebalanceAppRequest, opts ...grpc.CallOption) (*App, error)
 	// Lists an app's releases, newest first.
 	ListReleases(ctx context.Context, in *ListReleasesRequest, opts ...grpc.CallOption) (*ListReleasesResponse, error)
 	// Lists an app's pods in all clusters. Clusters that cannot be asked are
@@ -161,6 +165,16 @@ func (c *appServiceClient) RollbackApp(ctx context.Context, in *RollbackAppReque
 	return out, nil
 }
 
+func (c *appServiceClient) RebalanceApp(ctx context.Context, in *RebalanceAppRequest, opts ...grpc.CallOption) (*App, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(App)
+	err := c.cc.Invoke(ctx, AppService_RebalanceApp_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *appServiceClient) ListReleases(ctx context.Context, in *ListReleasesRequest, opts ...grpc.CallOption) (*ListReleasesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListReleasesResponse)
@@ -206,6 +220,9 @@ type AppServiceServer interface {
 	ScaleApp(context.Context, *ScaleAppRequest) (*App, error)
 	// Makes a new release with the content of an older one.
 	RollbackApp(context.Context, *RollbackAppRequest) (*App, error)
+	// Divides an app's replicas anew over the clusters, as if none were placed
+	// yet. Otherwise a change of their number divides only the difference.
+	RebalanceApp(context.Context, *RebalanceAppRequest) (*App, error)
 	// Lists an app's releases, newest first.
 	ListReleases(context.Context, *ListReleasesRequest) (*ListReleasesResponse, error)
 	// Lists an app's pods in all clusters. Clusters that cannot be asked are
@@ -244,6 +261,9 @@ func (UnimplementedAppServiceServer) ScaleApp(context.Context, *ScaleAppRequest)
 }
 func (UnimplementedAppServiceServer) RollbackApp(context.Context, *RollbackAppRequest) (*App, error) {
 	return nil, status.Error(codes.Unimplemented, "method RollbackApp not implemented")
+}
+func (UnimplementedAppServiceServer) RebalanceApp(context.Context, *RebalanceAppRequest) (*App, error) {
+	return nil, status.Error(codes.Unimplemented, "method RebalanceApp not implemented")
 }
 func (UnimplementedAppServiceServer) ListReleases(context.Context, *ListReleasesRequest) (*ListReleasesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListReleases not implemented")
@@ -409,6 +429,24 @@ func _AppService_RollbackApp_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AppService_RebalanceApp_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RebalanceAppRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AppServiceServer).RebalanceApp(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AppService_RebalanceApp_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AppServiceServer).RebalanceApp(ctx, req.(*RebalanceAppRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AppService_ListReleases_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListReleasesRequest)
 	if err := dec(in); err != nil {
@@ -479,6 +517,10 @@ var AppService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RollbackApp",
 			Handler:    _AppService_RollbackApp_Handler,
+		},
+		{
+			MethodName: "RebalanceApp",
+			Handler:    _AppService_RebalanceApp_Handler,
 		},
 		{
 			MethodName: "ListReleases",

@@ -13,6 +13,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
+	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -87,7 +88,7 @@ func (x ClusterHealth_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ClusterHealth_State.Descriptor instead.
 func (ClusterHealth_State) EnumDescriptor() ([]byte, []int) {
-	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{1, 0}
+	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{3, 0}
 }
 
 // A Cluster is one Kubernetes cluster in one location, wrapped by its ipaas.
@@ -107,6 +108,9 @@ type Cluster struct {
 	Registry string `protobuf:"bytes,5,opt,name=registry,proto3" json:"registry,omitempty"`
 	// Share in placement relative to other clusters; 0 counts as 1.
 	Weight int32 `protobuf:"varint,6,opt,name=weight,proto3" json:"weight,omitempty"`
+	// What may happen by itself when the cluster is lost; unset: nothing, the
+	// plan waits for approval.
+	Failover *FailoverPolicy `protobuf:"bytes,7,opt,name=failover,proto3" json:"failover,omitempty"`
 	// Output only: UID of the kube-system namespace.
 	Identity string `protobuf:"bytes,10,opt,name=identity,proto3" json:"identity,omitempty"`
 	// Output only: share of its normal traffic it gets now, 0 to 100.
@@ -198,6 +202,13 @@ func (x *Cluster) GetWeight() int32 {
 	return 0
 }
 
+func (x *Cluster) GetFailover() *FailoverPolicy {
+	if x != nil {
+		return x.Failover
+	}
+	return nil
+}
+
 func (x *Cluster) GetIdentity() string {
 	if x != nil {
 		return x.Identity
@@ -247,6 +258,126 @@ func (x *Cluster) GetEtag() string {
 	return ""
 }
 
+// FailoverPolicy is an operator's consent to move the apps of a lost cluster
+// without asking.
+type FailoverPolicy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Approve the prepared plan when all guards hold.
+	Automatic bool `protobuf:"varint,1,opt,name=automatic,proto3" json:"automatic,omitempty"`
+	// How long the verdict must have held, in seconds; 0: 60.
+	AfterSeconds int32 `protobuf:"varint,2,opt,name=after_seconds,json=afterSeconds,proto3" json:"after_seconds,omitempty"`
+	// Largest share of the replicas that may stay without a place, percent; 0:
+	// all must fit.
+	MaxUnplacedPercent int32 `protobuf:"varint,3,opt,name=max_unplaced_percent,json=maxUnplacedPercent,proto3" json:"max_unplaced_percent,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *FailoverPolicy) Reset() {
+	*x = FailoverPolicy{}
+	mi := &file_gantry_v1_cluster_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FailoverPolicy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FailoverPolicy) ProtoMessage() {}
+
+func (x *FailoverPolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_cluster_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FailoverPolicy.ProtoReflect.Descriptor instead.
+func (*FailoverPolicy) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *FailoverPolicy) GetAutomatic() bool {
+	if x != nil {
+		return x.Automatic
+	}
+	return false
+}
+
+func (x *FailoverPolicy) GetAfterSeconds() int32 {
+	if x != nil {
+		return x.AfterSeconds
+	}
+	return 0
+}
+
+func (x *FailoverPolicy) GetMaxUnplacedPercent() int32 {
+	if x != nil {
+		return x.MaxUnplacedPercent
+	}
+	return 0
+}
+
+// A SurvivalReport says for each cluster what the others could not take over.
+type SurvivalReport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In name order.
+	Losses        []*SurvivalReport_Loss `protobuf:"bytes,1,rep,name=losses,proto3" json:"losses,omitempty"`
+	Time          *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SurvivalReport) Reset() {
+	*x = SurvivalReport{}
+	mi := &file_gantry_v1_cluster_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SurvivalReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SurvivalReport) ProtoMessage() {}
+
+func (x *SurvivalReport) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_cluster_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SurvivalReport.ProtoReflect.Descriptor instead.
+func (*SurvivalReport) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *SurvivalReport) GetLosses() []*SurvivalReport_Loss {
+	if x != nil {
+		return x.Losses
+	}
+	return nil
+}
+
+func (x *SurvivalReport) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
 // ClusterHealth is the present verdict about a cluster with its evidence.
 type ClusterHealth struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -263,7 +394,7 @@ type ClusterHealth struct {
 
 func (x *ClusterHealth) Reset() {
 	*x = ClusterHealth{}
-	mi := &file_gantry_v1_cluster_proto_msgTypes[1]
+	mi := &file_gantry_v1_cluster_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -275,7 +406,7 @@ func (x *ClusterHealth) String() string {
 func (*ClusterHealth) ProtoMessage() {}
 
 func (x *ClusterHealth) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_cluster_proto_msgTypes[1]
+	mi := &file_gantry_v1_cluster_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -288,7 +419,7 @@ func (x *ClusterHealth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterHealth.ProtoReflect.Descriptor instead.
 func (*ClusterHealth) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{1}
+	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ClusterHealth) GetState() ClusterHealth_State {
@@ -324,7 +455,8 @@ type Voice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "cluster-mgr", "ipaas", "ingress-agent lb-1".
 	Vantage string `protobuf:"bytes,1,opt,name=vantage,proto3" json:"vantage,omitempty"`
-	// What it looked at: "ipaas", "apiserver", "nodes", "pods", "identity".
+	// What it looked at: "ipaas", "apiserver", "nodes", "dns", "pods",
+	// "identity".
 	Subject       string                 `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
 	Ok            bool                   `protobuf:"varint,3,opt,name=ok,proto3" json:"ok,omitempty"`
 	Detail        string                 `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
@@ -335,7 +467,7 @@ type Voice struct {
 
 func (x *Voice) Reset() {
 	*x = Voice{}
-	mi := &file_gantry_v1_cluster_proto_msgTypes[2]
+	mi := &file_gantry_v1_cluster_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -347,7 +479,7 @@ func (x *Voice) String() string {
 func (*Voice) ProtoMessage() {}
 
 func (x *Voice) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_cluster_proto_msgTypes[2]
+	mi := &file_gantry_v1_cluster_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -360,7 +492,7 @@ func (x *Voice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Voice.ProtoReflect.Descriptor instead.
 func (*Voice) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{2}
+	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Voice) GetVantage() string {
@@ -411,13 +543,16 @@ type NodeCapacity struct {
 	// Measured.
 	UsedMilliCpu    int64 `protobuf:"varint,7,opt,name=used_milli_cpu,json=usedMilliCpu,proto3" json:"used_milli_cpu,omitempty"`
 	UsedMemoryBytes int64 `protobuf:"varint,8,opt,name=used_memory_bytes,json=usedMemoryBytes,proto3" json:"used_memory_bytes,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// How many pods the node takes, and has.
+	MaxPods       int32 `protobuf:"varint,9,opt,name=max_pods,json=maxPods,proto3" json:"max_pods,omitempty"`
+	Pods          int32 `protobuf:"varint,10,opt,name=pods,proto3" json:"pods,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *NodeCapacity) Reset() {
 	*x = NodeCapacity{}
-	mi := &file_gantry_v1_cluster_proto_msgTypes[3]
+	mi := &file_gantry_v1_cluster_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -429,7 +564,7 @@ func (x *NodeCapacity) String() string {
 func (*NodeCapacity) ProtoMessage() {}
 
 func (x *NodeCapacity) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_cluster_proto_msgTypes[3]
+	mi := &file_gantry_v1_cluster_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -442,7 +577,7 @@ func (x *NodeCapacity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeCapacity.ProtoReflect.Descriptor instead.
 func (*NodeCapacity) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{3}
+	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *NodeCapacity) GetName() string {
@@ -501,6 +636,20 @@ func (x *NodeCapacity) GetUsedMemoryBytes() int64 {
 	return 0
 }
 
+func (x *NodeCapacity) GetMaxPods() int32 {
+	if x != nil {
+		return x.MaxPods
+	}
+	return 0
+}
+
+func (x *NodeCapacity) GetPods() int32 {
+	if x != nil {
+		return x.Pods
+	}
+	return 0
+}
+
 type CreateClusterRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Cluster *Cluster               `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
@@ -514,7 +663,7 @@ type CreateClusterRequest struct {
 
 func (x *CreateClusterRequest) Reset() {
 	*x = CreateClusterRequest{}
-	mi := &file_gantry_v1_cluster_proto_msgTypes[4]
+	mi := &file_gantry_v1_cluster_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -526,7 +675,7 @@ func (x *CreateClusterRequest) String() string {
 func (*CreateClusterRequest) ProtoMessage() {}
 
 func (x *CreateClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_cluster_proto_msgTypes[4]
+	mi := &file_gantry_v1_cluster_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -539,7 +688,7 @@ func (x *CreateClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateClusterRequest.ProtoReflect.Descriptor instead.
 func (*CreateClusterRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{4}
+	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CreateClusterRequest) GetCluster() *Cluster {
@@ -572,7 +721,7 @@ type GetClusterRequest struct {
 
 func (x *GetClusterRequest) Reset() {
 	*x = GetClusterRequest{}
-	mi := &file_gantry_v1_cluster_proto_msgTypes[5]
+	mi := &file_gantry_v1_cluster_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -584,7 +733,7 @@ func (x *GetClusterRequest) String() string {
 func (*GetClusterRequest) ProtoMessage() {}
 
 func (x *GetClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_cluster_proto_msgTypes[5]
+	mi := &file_gantry_v1_cluster_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -597,7 +746,7 @@ func (x *GetClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetClusterRequest.ProtoReflect.Descriptor instead.
 func (*GetClusterRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{5}
+	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetClusterRequest) GetName() string {
@@ -617,7 +766,7 @@ type ListClustersRequest struct {
 
 func (x *ListClustersRequest) Reset() {
 	*x = ListClustersRequest{}
-	mi := &file_gantry_v1_cluster_proto_msgTypes[6]
+	mi := &file_gantry_v1_cluster_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -629,7 +778,7 @@ func (x *ListClustersRequest) String() string {
 func (*ListClustersRequest) ProtoMessage() {}
 
 func (x *ListClustersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_cluster_proto_msgTypes[6]
+	mi := &file_gantry_v1_cluster_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -642,7 +791,7 @@ func (x *ListClustersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClustersRequest.ProtoReflect.Descriptor instead.
 func (*ListClustersRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{6}
+	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListClustersRequest) GetPageSize() int32 {
@@ -669,7 +818,7 @@ type ListClustersResponse struct {
 
 func (x *ListClustersResponse) Reset() {
 	*x = ListClustersResponse{}
-	mi := &file_gantry_v1_cluster_proto_msgTypes[7]
+	mi := &file_gantry_v1_cluster_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -681,7 +830,7 @@ func (x *ListClustersResponse) String() string {
 func (*ListClustersResponse) ProtoMessage() {}
 
 func (x *ListClustersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_cluster_proto_msgTypes[7]
+	mi := &file_gantry_v1_cluster_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -694,7 +843,7 @@ func (x *ListClustersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClustersResponse.ProtoReflect.Descriptor instead.
 func (*ListClustersResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{7}
+	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListClustersResponse) GetClusters() []*Cluster {
@@ -722,7 +871,7 @@ type DeleteClusterRequest struct {
 
 func (x *DeleteClusterRequest) Reset() {
 	*x = DeleteClusterRequest{}
-	mi := &file_gantry_v1_cluster_proto_msgTypes[8]
+	mi := &file_gantry_v1_cluster_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -734,7 +883,7 @@ func (x *DeleteClusterRequest) String() string {
 func (*DeleteClusterRequest) ProtoMessage() {}
 
 func (x *DeleteClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_cluster_proto_msgTypes[8]
+	mi := &file_gantry_v1_cluster_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -747,7 +896,7 @@ func (x *DeleteClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteClusterRequest.ProtoReflect.Descriptor instead.
 func (*DeleteClusterRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{8}
+	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DeleteClusterRequest) GetName() string {
@@ -781,7 +930,7 @@ type SwitchTrafficRequest struct {
 
 func (x *SwitchTrafficRequest) Reset() {
 	*x = SwitchTrafficRequest{}
-	mi := &file_gantry_v1_cluster_proto_msgTypes[9]
+	mi := &file_gantry_v1_cluster_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -793,7 +942,7 @@ func (x *SwitchTrafficRequest) String() string {
 func (*SwitchTrafficRequest) ProtoMessage() {}
 
 func (x *SwitchTrafficRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_cluster_proto_msgTypes[9]
+	mi := &file_gantry_v1_cluster_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -806,7 +955,7 @@ func (x *SwitchTrafficRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SwitchTrafficRequest.ProtoReflect.Descriptor instead.
 func (*SwitchTrafficRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{9}
+	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SwitchTrafficRequest) GetName() string {
@@ -844,6 +993,200 @@ func (x *SwitchTrafficRequest) GetRequestId() string {
 	return ""
 }
 
+type MigrateAppsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The cluster that is left.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Size of a traffic step in percent points; 0: 25.
+	StepPercent int32 `protobuf:"varint,2,opt,name=step_percent,json=stepPercent,proto3" json:"step_percent,omitempty"`
+	// Pause between traffic steps in seconds; 0: 2.
+	StepSeconds int32 `protobuf:"varint,3,opt,name=step_seconds,json=stepSeconds,proto3" json:"step_seconds,omitempty"`
+	// Answer with the plan, change nothing.
+	ValidateOnly bool   `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	RequestId    string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// How many apps start elsewhere at a time; 0: all.
+	Concurrency   int32 `protobuf:"varint,6,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MigrateAppsRequest) Reset() {
+	*x = MigrateAppsRequest{}
+	mi := &file_gantry_v1_cluster_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MigrateAppsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MigrateAppsRequest) ProtoMessage() {}
+
+func (x *MigrateAppsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_cluster_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MigrateAppsRequest.ProtoReflect.Descriptor instead.
+func (*MigrateAppsRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *MigrateAppsRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *MigrateAppsRequest) GetStepPercent() int32 {
+	if x != nil {
+		return x.StepPercent
+	}
+	return 0
+}
+
+func (x *MigrateAppsRequest) GetStepSeconds() int32 {
+	if x != nil {
+		return x.StepSeconds
+	}
+	return 0
+}
+
+func (x *MigrateAppsRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *MigrateAppsRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *MigrateAppsRequest) GetConcurrency() int32 {
+	if x != nil {
+		return x.Concurrency
+	}
+	return 0
+}
+
+type GetSurvivalReportRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSurvivalReportRequest) Reset() {
+	*x = GetSurvivalReportRequest{}
+	mi := &file_gantry_v1_cluster_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSurvivalReportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSurvivalReportRequest) ProtoMessage() {}
+
+func (x *GetSurvivalReportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_cluster_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSurvivalReportRequest.ProtoReflect.Descriptor instead.
+func (*GetSurvivalReportRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{13}
+}
+
+type UpdateClusterRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Cluster *Cluster               `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// Fields to change, for example "failover"; empty: all that may change.
+	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
+	ValidateOnly  bool                   `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	RequestId     string                 `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateClusterRequest) Reset() {
+	*x = UpdateClusterRequest{}
+	mi := &file_gantry_v1_cluster_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateClusterRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateClusterRequest) ProtoMessage() {}
+
+func (x *UpdateClusterRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_cluster_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateClusterRequest.ProtoReflect.Descriptor instead.
+func (*UpdateClusterRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *UpdateClusterRequest) GetCluster() *Cluster {
+	if x != nil {
+		return x.Cluster
+	}
+	return nil
+}
+
+func (x *UpdateClusterRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.UpdateMask
+	}
+	return nil
+}
+
+func (x *UpdateClusterRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *UpdateClusterRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
 type FailBackRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -854,7 +1197,7 @@ type FailBackRequest struct {
 
 func (x *FailBackRequest) Reset() {
 	*x = FailBackRequest{}
-	mi := &file_gantry_v1_cluster_proto_msgTypes[10]
+	mi := &file_gantry_v1_cluster_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -866,7 +1209,7 @@ func (x *FailBackRequest) String() string {
 func (*FailBackRequest) ProtoMessage() {}
 
 func (x *FailBackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_cluster_proto_msgTypes[10]
+	mi := &file_gantry_v1_cluster_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -879,7 +1222,7 @@ func (x *FailBackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailBackRequest.ProtoReflect.Descriptor instead.
 func (*FailBackRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{10}
+	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *FailBackRequest) GetName() string {
@@ -896,11 +1239,171 @@ func (x *FailBackRequest) GetRequestId() string {
 	return ""
 }
 
+// One cluster's loss.
+type SurvivalReport_Loss struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "clusters/site-a".
+	Cluster string `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// Replicas of all apps there, and how many of them would find no place.
+	Replicas int32 `protobuf:"varint,2,opt,name=replicas,proto3" json:"replicas,omitempty"`
+	Unplaced int32 `protobuf:"varint,3,opt,name=unplaced,proto3" json:"unplaced,omitempty"`
+	// Missing for them. Unit: thousandths of a CPU, bytes.
+	MissingMilliCpu    int64 `protobuf:"varint,4,opt,name=missing_milli_cpu,json=missingMilliCpu,proto3" json:"missing_milli_cpu,omitempty"`
+	MissingMemoryBytes int64 `protobuf:"varint,5,opt,name=missing_memory_bytes,json=missingMemoryBytes,proto3" json:"missing_memory_bytes,omitempty"`
+	// Apps that would not be whole, by priority, then name.
+	Apps          []*SurvivalReport_AppLoss `protobuf:"bytes,6,rep,name=apps,proto3" json:"apps,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SurvivalReport_Loss) Reset() {
+	*x = SurvivalReport_Loss{}
+	mi := &file_gantry_v1_cluster_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SurvivalReport_Loss) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SurvivalReport_Loss) ProtoMessage() {}
+
+func (x *SurvivalReport_Loss) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_cluster_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SurvivalReport_Loss.ProtoReflect.Descriptor instead.
+func (*SurvivalReport_Loss) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{2, 0}
+}
+
+func (x *SurvivalReport_Loss) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *SurvivalReport_Loss) GetReplicas() int32 {
+	if x != nil {
+		return x.Replicas
+	}
+	return 0
+}
+
+func (x *SurvivalReport_Loss) GetUnplaced() int32 {
+	if x != nil {
+		return x.Unplaced
+	}
+	return 0
+}
+
+func (x *SurvivalReport_Loss) GetMissingMilliCpu() int64 {
+	if x != nil {
+		return x.MissingMilliCpu
+	}
+	return 0
+}
+
+func (x *SurvivalReport_Loss) GetMissingMemoryBytes() int64 {
+	if x != nil {
+		return x.MissingMemoryBytes
+	}
+	return 0
+}
+
+func (x *SurvivalReport_Loss) GetApps() []*SurvivalReport_AppLoss {
+	if x != nil {
+		return x.Apps
+	}
+	return nil
+}
+
+// One app's part of a loss.
+type SurvivalReport_AppLoss struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "projects/pay/apps/web".
+	App      string `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
+	Replicas int32  `protobuf:"varint,2,opt,name=replicas,proto3" json:"replicas,omitempty"`
+	Unplaced int32  `protobuf:"varint,3,opt,name=unplaced,proto3" json:"unplaced,omitempty"`
+	// Why, in a sentence.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SurvivalReport_AppLoss) Reset() {
+	*x = SurvivalReport_AppLoss{}
+	mi := &file_gantry_v1_cluster_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SurvivalReport_AppLoss) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SurvivalReport_AppLoss) ProtoMessage() {}
+
+func (x *SurvivalReport_AppLoss) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_cluster_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SurvivalReport_AppLoss.ProtoReflect.Descriptor instead.
+func (*SurvivalReport_AppLoss) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_cluster_proto_rawDescGZIP(), []int{2, 1}
+}
+
+func (x *SurvivalReport_AppLoss) GetApp() string {
+	if x != nil {
+		return x.App
+	}
+	return ""
+}
+
+func (x *SurvivalReport_AppLoss) GetReplicas() int32 {
+	if x != nil {
+		return x.Replicas
+	}
+	return 0
+}
+
+func (x *SurvivalReport_AppLoss) GetUnplaced() int32 {
+	if x != nil {
+		return x.Unplaced
+	}
+	return 0
+}
+
+func (x *SurvivalReport_AppLoss) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 var File_gantry_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_gantry_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x17gantry/v1/cluster.proto\x12\tgantry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17gantry/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb7\x04\n" +
+	"\x17gantry/v1/cluster.proto\x12\tgantry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17gantry/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xee\x04\n" +
 	"\aCluster\x12E\n" +
 	"\x04name\x18\x01 \x01(\tB1\xbaH.r,2*^clusters/[a-z]([-a-z0-9]{0,38}[a-z0-9])?$R\x04name\x12#\n" +
 	"\blocation\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18PR\blocation\x12-\n" +
@@ -908,7 +1411,8 @@ const file_gantry_v1_cluster_proto_rawDesc = "" +
 	"\x0eprometheus_url\x18\x04 \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\x88\x01\x01R\rprometheusUrl\x12$\n" +
 	"\bregistry\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x80\x02\x01R\bregistry\x12\"\n" +
 	"\x06weight\x18\x06 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\x06weight\x12\x1a\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\x06weight\x125\n" +
+	"\bfailover\x18\a \x01(\v2\x19.gantry.v1.FailoverPolicyR\bfailover\x12\x1a\n" +
 	"\bidentity\x18\n" +
 	" \x01(\tR\bidentity\x12'\n" +
 	"\x0ftraffic_percent\x18\v \x01(\x05R\x0etrafficPercent\x12\x1c\n" +
@@ -917,7 +1421,26 @@ const file_gantry_v1_cluster_proto_rawDesc = "" +
 	"\x05nodes\x18\x0e \x03(\v2\x17.gantry.v1.NodeCapacityR\x05nodes\x12;\n" +
 	"\vcreate_time\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12\x12\n" +
-	"\x04etag\x18\x10 \x01(\tR\x04etag\"\xb6\x02\n" +
+	"\x04etag\x18\x10 \x01(\tR\x04etag\"\x9d\x01\n" +
+	"\x0eFailoverPolicy\x12\x1c\n" +
+	"\tautomatic\x18\x01 \x01(\bR\tautomatic\x120\n" +
+	"\rafter_seconds\x18\x02 \x01(\x05B\v\xbaH\b\x1a\x06\x18\x80\xa3\x05(\x00R\fafterSeconds\x12;\n" +
+	"\x14max_unplaced_percent\x18\x03 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\x12maxUnplacedPercent\"\xd5\x03\n" +
+	"\x0eSurvivalReport\x126\n" +
+	"\x06losses\x18\x01 \x03(\v2\x1e.gantry.v1.SurvivalReport.LossR\x06losses\x12.\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x1a\xed\x01\n" +
+	"\x04Loss\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1a\n" +
+	"\breplicas\x18\x02 \x01(\x05R\breplicas\x12\x1a\n" +
+	"\bunplaced\x18\x03 \x01(\x05R\bunplaced\x12*\n" +
+	"\x11missing_milli_cpu\x18\x04 \x01(\x03R\x0fmissingMilliCpu\x120\n" +
+	"\x14missing_memory_bytes\x18\x05 \x01(\x03R\x12missingMemoryBytes\x125\n" +
+	"\x04apps\x18\x06 \x03(\v2!.gantry.v1.SurvivalReport.AppLossR\x04apps\x1ak\n" +
+	"\aAppLoss\x12\x10\n" +
+	"\x03app\x18\x01 \x01(\tR\x03app\x12\x1a\n" +
+	"\breplicas\x18\x02 \x01(\x05R\breplicas\x12\x1a\n" +
+	"\bunplaced\x18\x03 \x01(\x05R\bunplaced\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xb6\x02\n" +
 	"\rClusterHealth\x124\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1e.gantry.v1.ClusterHealth.StateR\x05state\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12(\n" +
@@ -936,7 +1459,7 @@ const file_gantry_v1_cluster_proto_rawDesc = "" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12\x0e\n" +
 	"\x02ok\x18\x03 \x01(\bR\x02ok\x12\x16\n" +
 	"\x06detail\x18\x04 \x01(\tR\x06detail\x12.\n" +
-	"\x04time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xde\x02\n" +
+	"\x04time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\x8d\x03\n" +
 	"\fNodeCapacity\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05ready\x18\x02 \x01(\bR\x05ready\x122\n" +
@@ -945,7 +1468,10 @@ const file_gantry_v1_cluster_proto_rawDesc = "" +
 	"\x13requested_milli_cpu\x18\x05 \x01(\x03R\x11requestedMilliCpu\x124\n" +
 	"\x16requested_memory_bytes\x18\x06 \x01(\x03R\x14requestedMemoryBytes\x12$\n" +
 	"\x0eused_milli_cpu\x18\a \x01(\x03R\fusedMilliCpu\x12*\n" +
-	"\x11used_memory_bytes\x18\b \x01(\x03R\x0fusedMemoryBytes\"\x99\x01\n" +
+	"\x11used_memory_bytes\x18\b \x01(\x03R\x0fusedMemoryBytes\x12\x19\n" +
+	"\bmax_pods\x18\t \x01(\x05R\amaxPods\x12\x12\n" +
+	"\x04pods\x18\n" +
+	" \x01(\x05R\x04pods\"\x99\x01\n" +
 	"\x14CreateClusterRequest\x124\n" +
 	"\acluster\x18\x01 \x01(\v2\x12.gantry.v1.ClusterB\x06\xbaH\x03\xc8\x01\x01R\acluster\x12#\n" +
 	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\x12&\n" +
@@ -972,18 +1498,39 @@ const file_gantry_v1_cluster_proto_rawDesc = "" +
 	"\fstep_seconds\x18\x04 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\x90\x1c(\x00R\vstepSeconds\x12&\n" +
 	"\n" +
-	"request_id\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\"_\n" +
+	"request_id\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\"\x92\x02\n" +
+	"\x12MigrateAppsRequest\x12$\n" +
+	"\x04name\x18\x01 \x01(\tB\x10\xbaH\rr\v:\tclusters/R\x04name\x12,\n" +
+	"\fstep_percent\x18\x02 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\vstepPercent\x12-\n" +
+	"\fstep_seconds\x18\x03 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\x90\x1c(\x00R\vstepSeconds\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\x12&\n" +
+	"\n" +
+	"request_id\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12,\n" +
+	"\vconcurrency\x18\x06 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\vconcurrency\"\x1a\n" +
+	"\x18GetSurvivalReportRequest\"\xd6\x01\n" +
+	"\x14UpdateClusterRequest\x124\n" +
+	"\acluster\x18\x01 \x01(\v2\x12.gantry.v1.ClusterB\x06\xbaH\x03\xc8\x01\x01R\acluster\x12;\n" +
+	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
+	"updateMask\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12&\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\"_\n" +
 	"\x0fFailBackRequest\x12$\n" +
 	"\x04name\x18\x01 \x01(\tB\x10\xbaH\rr\v:\tclusters/R\x04name\x12&\n" +
 	"\n" +
-	"request_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId2\x81\x06\n" +
+	"request_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId2\x9d\t\n" +
 	"\x0eClusterService\x12v\n" +
 	"\rCreateCluster\x12\x1f.gantry.v1.CreateClusterRequest\x1a\x12.gantry.v1.Cluster\"0\x8a\xe7\x18\x0fclusters.create\x82\xd3\xe4\x93\x02\x17:\acluster\"\f/v1/clusters\x12m\n" +
 	"\n" +
 	"GetCluster\x12\x1c.gantry.v1.GetClusterRequest\x1a\x12.gantry.v1.Cluster\"-\x8a\xe7\x18\fclusters.get\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/{name=clusters/*}\x12v\n" +
 	"\fListClusters\x12\x1e.gantry.v1.ListClustersRequest\x1a\x1f.gantry.v1.ListClustersResponse\"%\x8a\xe7\x18\rclusters.list\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/clusters\x12z\n" +
 	"\rDeleteCluster\x12\x1f.gantry.v1.DeleteClusterRequest\x1a\x16.google.protobuf.Empty\"0\x8a\xe7\x18\x0fclusters.delete\x82\xd3\xe4\x93\x02\x17*\x15/v1/{name=clusters/*}\x12\x8b\x01\n" +
-	"\rSwitchTraffic\x12\x1f.gantry.v1.SwitchTrafficRequest\x1a\x1d.google.longrunning.Operation\":\x8a\xe7\x18\x0fclusters.switch\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/v1/{name=clusters/*}:switch\x12\x85\x01\n" +
+	"\rSwitchTraffic\x12\x1f.gantry.v1.SwitchTrafficRequest\x1a\x1d.google.longrunning.Operation\":\x8a\xe7\x18\x0fclusters.switch\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/v1/{name=clusters/*}:switch\x12\x89\x01\n" +
+	"\vMigrateApps\x12\x1d.gantry.v1.MigrateAppsRequest\x1a\x1d.google.longrunning.Operation\"<\x8a\xe7\x18\x10clusters.migrate\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/v1/{name=clusters/*}:migrate\x12\x83\x01\n" +
+	"\x11GetSurvivalReport\x12#.gantry.v1.GetSurvivalReportRequest\x1a\x19.gantry.v1.SurvivalReport\".\x8a\xe7\x18\rclusters.list\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/clusters:survival\x12\x87\x01\n" +
+	"\rUpdateCluster\x12\x1f.gantry.v1.UpdateClusterRequest\x1a\x12.gantry.v1.Cluster\"A\x8a\xe7\x18\x0fclusters.update\x82\xd3\xe4\x93\x02(:\acluster2\x1d/v1/{cluster.name=clusters/*}\x12\x85\x01\n" +
 	"\bFailBack\x12\x1a.gantry.v1.FailBackRequest\x1a\x1d.google.longrunning.Operation\">\x8a\xe7\x18\x11clusters.failback\x82\xd3\xe4\x93\x02#:\x01*\"\x1e/v1/{name=clusters/*}:failbackB\x8b\x01\n" +
 	"\rcom.gantry.v1B\fClusterProtoP\x01Z'gantry.dev/proto/gen/gantry/v1;gantryv1\xa2\x02\x03GXX\xaa\x02\tGantry.V1\xca\x02\tGantry\\V1\xe2\x02\x15Gantry\\V1\\GPBMetadata\xea\x02\n" +
 	"Gantry::V1b\x06proto3"
@@ -1001,51 +1548,71 @@ func file_gantry_v1_cluster_proto_rawDescGZIP() []byte {
 }
 
 var file_gantry_v1_cluster_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_gantry_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_gantry_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_gantry_v1_cluster_proto_goTypes = []any{
-	(ClusterHealth_State)(0),        // 0: gantry.v1.ClusterHealth.State
-	(*Cluster)(nil),                 // 1: gantry.v1.Cluster
-	(*ClusterHealth)(nil),           // 2: gantry.v1.ClusterHealth
-	(*Voice)(nil),                   // 3: gantry.v1.Voice
-	(*NodeCapacity)(nil),            // 4: gantry.v1.NodeCapacity
-	(*CreateClusterRequest)(nil),    // 5: gantry.v1.CreateClusterRequest
-	(*GetClusterRequest)(nil),       // 6: gantry.v1.GetClusterRequest
-	(*ListClustersRequest)(nil),     // 7: gantry.v1.ListClustersRequest
-	(*ListClustersResponse)(nil),    // 8: gantry.v1.ListClustersResponse
-	(*DeleteClusterRequest)(nil),    // 9: gantry.v1.DeleteClusterRequest
-	(*SwitchTrafficRequest)(nil),    // 10: gantry.v1.SwitchTrafficRequest
-	(*FailBackRequest)(nil),         // 11: gantry.v1.FailBackRequest
-	(*timestamppb.Timestamp)(nil),   // 12: google.protobuf.Timestamp
-	(*emptypb.Empty)(nil),           // 13: google.protobuf.Empty
-	(*longrunningpb.Operation)(nil), // 14: google.longrunning.Operation
+	(ClusterHealth_State)(0),         // 0: gantry.v1.ClusterHealth.State
+	(*Cluster)(nil),                  // 1: gantry.v1.Cluster
+	(*FailoverPolicy)(nil),           // 2: gantry.v1.FailoverPolicy
+	(*SurvivalReport)(nil),           // 3: gantry.v1.SurvivalReport
+	(*ClusterHealth)(nil),            // 4: gantry.v1.ClusterHealth
+	(*Voice)(nil),                    // 5: gantry.v1.Voice
+	(*NodeCapacity)(nil),             // 6: gantry.v1.NodeCapacity
+	(*CreateClusterRequest)(nil),     // 7: gantry.v1.CreateClusterRequest
+	(*GetClusterRequest)(nil),        // 8: gantry.v1.GetClusterRequest
+	(*ListClustersRequest)(nil),      // 9: gantry.v1.ListClustersRequest
+	(*ListClustersResponse)(nil),     // 10: gantry.v1.ListClustersResponse
+	(*DeleteClusterRequest)(nil),     // 11: gantry.v1.DeleteClusterRequest
+	(*SwitchTrafficRequest)(nil),     // 12: gantry.v1.SwitchTrafficRequest
+	(*MigrateAppsRequest)(nil),       // 13: gantry.v1.MigrateAppsRequest
+	(*GetSurvivalReportRequest)(nil), // 14: gantry.v1.GetSurvivalReportRequest
+	(*UpdateClusterRequest)(nil),     // 15: gantry.v1.UpdateClusterRequest
+	(*FailBackRequest)(nil),          // 16: gantry.v1.FailBackRequest
+	(*SurvivalReport_Loss)(nil),      // 17: gantry.v1.SurvivalReport.Loss
+	(*SurvivalReport_AppLoss)(nil),   // 18: gantry.v1.SurvivalReport.AppLoss
+	(*timestamppb.Timestamp)(nil),    // 19: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),    // 20: google.protobuf.FieldMask
+	(*emptypb.Empty)(nil),            // 21: google.protobuf.Empty
+	(*longrunningpb.Operation)(nil),  // 22: google.longrunning.Operation
 }
 var file_gantry_v1_cluster_proto_depIdxs = []int32{
-	2,  // 0: gantry.v1.Cluster.health:type_name -> gantry.v1.ClusterHealth
-	4,  // 1: gantry.v1.Cluster.nodes:type_name -> gantry.v1.NodeCapacity
-	12, // 2: gantry.v1.Cluster.create_time:type_name -> google.protobuf.Timestamp
-	0,  // 3: gantry.v1.ClusterHealth.state:type_name -> gantry.v1.ClusterHealth.State
-	12, // 4: gantry.v1.ClusterHealth.since:type_name -> google.protobuf.Timestamp
-	3,  // 5: gantry.v1.ClusterHealth.voices:type_name -> gantry.v1.Voice
-	12, // 6: gantry.v1.Voice.time:type_name -> google.protobuf.Timestamp
-	1,  // 7: gantry.v1.CreateClusterRequest.cluster:type_name -> gantry.v1.Cluster
-	1,  // 8: gantry.v1.ListClustersResponse.clusters:type_name -> gantry.v1.Cluster
-	5,  // 9: gantry.v1.ClusterService.CreateCluster:input_type -> gantry.v1.CreateClusterRequest
-	6,  // 10: gantry.v1.ClusterService.GetCluster:input_type -> gantry.v1.GetClusterRequest
-	7,  // 11: gantry.v1.ClusterService.ListClusters:input_type -> gantry.v1.ListClustersRequest
-	9,  // 12: gantry.v1.ClusterService.DeleteCluster:input_type -> gantry.v1.DeleteClusterRequest
-	10, // 13: gantry.v1.ClusterService.SwitchTraffic:input_type -> gantry.v1.SwitchTrafficRequest
-	11, // 14: gantry.v1.ClusterService.FailBack:input_type -> gantry.v1.FailBackRequest
-	1,  // 15: gantry.v1.ClusterService.CreateCluster:output_type -> gantry.v1.Cluster
-	1,  // 16: gantry.v1.ClusterService.GetCluster:output_type -> gantry.v1.Cluster
-	8,  // 17: gantry.v1.ClusterService.ListClusters:output_type -> gantry.v1.ListClustersResponse
-	13, // 18: gantry.v1.ClusterService.DeleteCluster:output_type -> google.protobuf.Empty
-	14, // 19: gantry.v1.ClusterService.SwitchTraffic:output_type -> google.longrunning.Operation
-	14, // 20: gantry.v1.ClusterService.FailBack:output_type -> google.longrunning.Operation
-	15, // [15:21] is the sub-list for method output_type
-	9,  // [9:15] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	2,  // 0: gantry.v1.Cluster.failover:type_name -> gantry.v1.FailoverPolicy
+	4,  // 1: gantry.v1.Cluster.health:type_name -> gantry.v1.ClusterHealth
+	6,  // 2: gantry.v1.Cluster.nodes:type_name -> gantry.v1.NodeCapacity
+	19, // 3: gantry.v1.Cluster.create_time:type_name -> google.protobuf.Timestamp
+	17, // 4: gantry.v1.SurvivalReport.losses:type_name -> gantry.v1.SurvivalReport.Loss
+	19, // 5: gantry.v1.SurvivalReport.time:type_name -> google.protobuf.Timestamp
+	0,  // 6: gantry.v1.ClusterHealth.state:type_name -> gantry.v1.ClusterHealth.State
+	19, // 7: gantry.v1.ClusterHealth.since:type_name -> google.protobuf.Timestamp
+	5,  // 8: gantry.v1.ClusterHealth.voices:type_name -> gantry.v1.Voice
+	19, // 9: gantry.v1.Voice.time:type_name -> google.protobuf.Timestamp
+	1,  // 10: gantry.v1.CreateClusterRequest.cluster:type_name -> gantry.v1.Cluster
+	1,  // 11: gantry.v1.ListClustersResponse.clusters:type_name -> gantry.v1.Cluster
+	1,  // 12: gantry.v1.UpdateClusterRequest.cluster:type_name -> gantry.v1.Cluster
+	20, // 13: gantry.v1.UpdateClusterRequest.update_mask:type_name -> google.protobuf.FieldMask
+	18, // 14: gantry.v1.SurvivalReport.Loss.apps:type_name -> gantry.v1.SurvivalReport.AppLoss
+	7,  // 15: gantry.v1.ClusterService.CreateCluster:input_type -> gantry.v1.CreateClusterRequest
+	8,  // 16: gantry.v1.ClusterService.GetCluster:input_type -> gantry.v1.GetClusterRequest
+	9,  // 17: gantry.v1.ClusterService.ListClusters:input_type -> gantry.v1.ListClustersRequest
+	11, // 18: gantry.v1.ClusterService.DeleteCluster:input_type -> gantry.v1.DeleteClusterRequest
+	12, // 19: gantry.v1.ClusterService.SwitchTraffic:input_type -> gantry.v1.SwitchTrafficRequest
+	13, // 20: gantry.v1.ClusterService.MigrateApps:input_type -> gantry.v1.MigrateAppsRequest
+	14, // 21: gantry.v1.ClusterService.GetSurvivalReport:input_type -> gantry.v1.GetSurvivalReportRequest
+	15, // 22: gantry.v1.ClusterService.UpdateCluster:input_type -> gantry.v1.UpdateClusterRequest
+	16, // 23: gantry.v1.ClusterService.FailBack:input_type -> gantry.v1.FailBackRequest
+	1,  // 24: gantry.v1.ClusterService.CreateCluster:output_type -> gantry.v1.Cluster
+	1,  // 25: gantry.v1.ClusterService.GetCluster:output_type -> gantry.v1.Cluster
+	10, // 26: gantry.v1.ClusterService.ListClusters:output_type -> gantry.v1.ListClustersResponse
+	21, // 27: gantry.v1.ClusterService.DeleteCluster:output_type -> google.protobuf.Empty
+	22, // 28: gantry.v1.ClusterService.SwitchTraffic:output_type -> google.longrunning.Operation
+	22, // 29: gantry.v1.ClusterService.MigrateApps:output_type -> google.longrunning.Operation
+	3,  // 30: gantry.v1.ClusterService.GetSurvivalReport:output_type -> gantry.v1.SurvivalReport
+	1,  // 31: gantry.v1.ClusterService.UpdateCluster:output_type -> gantry.v1.Cluster
+	22, // 32: gantry.v1.ClusterService.FailBack:output_type -> google.longrunning.Operation
+	24, // [24:33] is the sub-list for method output_type
+	15, // [15:24] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_gantry_v1_cluster_proto_init() }
@@ -1060,7 +1627,7 @@ func file_gantry_v1_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gantry_v1_cluster_proto_rawDesc), len(file_gantry_v1_cluster_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   11,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

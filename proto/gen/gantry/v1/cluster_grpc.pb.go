@@ -21,12 +21,15 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ClusterService_CreateCluster_FullMethodName = "/gantry.v1.ClusterService/CreateCluster"
-	ClusterService_GetCluster_FullMethodName    = "/gantry.v1.ClusterService/GetCluster"
-	ClusterService_ListClusters_FullMethodName  = "/gantry.v1.ClusterService/ListClusters"
-	ClusterService_DeleteCluster_FullMethodName = "/gantry.v1.ClusterService/DeleteCluster"
-	ClusterService_SwitchTraffic_FullMethodName = "/gantry.v1.ClusterService/SwitchTraffic"
-	ClusterService_FailBack_FullMethodName      = "/gantry.v1.ClusterService/FailBack"
+	ClusterService_CreateCluster_FullMethodName     = "/gantry.v1.ClusterService/CreateCluster"
+	ClusterService_GetCluster_FullMethodName        = "/gantry.v1.ClusterService/GetCluster"
+	ClusterService_ListClusters_FullMethodName      = "/gantry.v1.ClusterService/ListClusters"
+	ClusterService_DeleteCluster_FullMethodName     = "/gantry.v1.ClusterService/DeleteCluster"
+	ClusterService_SwitchTraffic_FullMethodName     = "/gantry.v1.ClusterService/SwitchTraffic"
+	ClusterService_MigrateApps_FullMethodName       = "/gantry.v1.ClusterService/MigrateApps"
+	ClusterService_GetSurvivalReport_FullMethodName = "/gantry.v1.ClusterService/GetSurvivalReport"
+	ClusterService_UpdateCluster_FullMethodName     = "/gantry.v1.ClusterService/UpdateCluster"
+	ClusterService_FailBack_FullMethodName          = "/gantry.v1.ClusterService/FailBack"
 )
 
 // ClusterServiceClient is the client API for ClusterService service.
@@ -49,6 +52,15 @@ type ClusterServiceClient interface {
 	// Takes traffic from a cluster, or gives it back, in weight steps. Replicas
 	// stay where they are. The operation runs at once: it is planned work.
 	SwitchTraffic(ctx context.Context, in *SwitchTrafficRequest, opts ...grpc.CallOption) (*longrunningpb.Operation, error)
+	// Moves all apps of a cluster elsewhere as planned work: more replicas on
+	// the others first, then the traffic in steps, then nothing is left here.
+	// The operation waits for approval of its plan.
+	MigrateApps(ctx context.Context, in *MigrateAppsRequest, opts ...grpc.CallOption) (*longrunningpb.Operation, error)
+	// What would not fit elsewhere if a cluster died now, for each cluster.
+	GetSurvivalReport(ctx context.Context, in *GetSurvivalReportRequest, opts ...grpc.CallOption) (*SurvivalReport, error)
+	// Changes a cluster's location, weight, addresses or failover policy. Its
+	// identity stays: an ipaas of another cluster is refused.
+	UpdateCluster(ctx context.Context, in *UpdateClusterRequest, opts ...grpc.CallOption) (*Cluster, error)
 	// Brings replicas and traffic back to a cluster that was lost and is
 	// healthy again.
 	FailBack(ctx context.Context, in *FailBackRequest, opts ...grpc.CallOption) (*longrunningpb.Operation, error)
@@ -112,6 +124,36 @@ func (c *clusterServiceClient) SwitchTraffic(ctx context.Context, in *SwitchTraf
 	return out, nil
 }
 
+func (c *clusterServiceClient) MigrateApps(ctx context.Context, in *MigrateAppsRequest, opts ...grpc.CallOption) (*longrunningpb.Operation, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(longrunningpb.Operation)
+	err := c.cc.Invoke(ctx, ClusterService_MigrateApps_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *clusterServiceClient) GetSurvivalReport(ctx context.Context, in *GetSurvivalReportRequest, opts ...grpc.CallOption) (*SurvivalReport, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SurvivalReport)
+	err := c.cc.Invoke(ctx, ClusterService_GetSurvivalReport_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *clusterServiceClient) UpdateCluster(ctx context.Context, in *UpdateClusterRequest, opts ...grpc.CallOption) (*Cluster, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Cluster)
+	err := c.cc.Invoke(ctx, ClusterService_UpdateCluster_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *clusterServiceClient) FailBack(ctx context.Context, in *FailBackRequest, opts ...grpc.CallOption) (*longrunningpb.Operation, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(longrunningpb.Operation)
@@ -142,6 +184,15 @@ type ClusterServiceServer interface {
 	// Takes traffic from a cluster, or gives it back, in weight steps. Replicas
 	// stay where they are. The operation runs at once: it is planned work.
 	SwitchTraffic(context.Context, *SwitchTrafficRequest) (*longrunningpb.Operation, error)
+	// Moves all apps of a cluster elsewhere as planned work: more replicas on
+	// the others first, then the traffic in steps, then nothing is left here.
+	// The operation waits for approval of its plan.
+	MigrateApps(context.Context, *MigrateAppsRequest) (*longrunningpb.Operation, error)
+	// What would not fit elsewhere if a cluster died now, for each cluster.
+	GetSurvivalReport(context.Context, *GetSurvivalReportRequest) (*SurvivalReport, error)
+	// Changes a cluster's location, weight, addresses or failover policy. Its
+	// identity stays: an ipaas of another cluster is refused.
+	UpdateCluster(context.Context, *UpdateClusterRequest) (*Cluster, error)
 	// Brings replicas and traffic back to a cluster that was lost and is
 	// healthy again.
 	FailBack(context.Context, *FailBackRequest) (*longrunningpb.Operation, error)
@@ -169,6 +220,15 @@ func (UnimplementedClusterServiceServer) DeleteCluster(context.Context, *DeleteC
 }
 func (UnimplementedClusterServiceServer) SwitchTraffic(context.Context, *SwitchTrafficRequest) (*longrunningpb.Operation, error) {
 	return nil, status.Error(codes.Unimplemented, "method SwitchTraffic not implemented")
+}
+func (UnimplementedClusterServiceServer) MigrateApps(context.Context, *MigrateAppsRequest) (*longrunningpb.Operation, error) {
+	return nil, status.Error(codes.Unimplemented, "method MigrateApps not implemented")
+}
+func (UnimplementedClusterServiceServer) GetSurvivalReport(context.Context, *GetSurvivalReportRequest) (*SurvivalReport, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetSurvivalReport not implemented")
+}
+func (UnimplementedClusterServiceServer) UpdateCluster(context.Context, *UpdateClusterRequest) (*Cluster, error) {
+	return nil, status.Error(codes.Unimplemented, "method UpdateCluster not implemented")
 }
 func (UnimplementedClusterServiceServer) FailBack(context.Context, *FailBackRequest) (*longrunningpb.Operation, error) {
 	return nil, status.Error(codes.Unimplemented, "method FailBack not implemented")
@@ -284,6 +344,60 @@ func _ClusterService_SwitchTraffic_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ClusterService_MigrateApps_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MigrateAppsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ClusterServiceServer).MigrateApps(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ClusterService_MigrateApps_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ClusterServiceServer).MigrateApps(ctx, req.(*MigrateAppsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ClusterService_GetSurvivalReport_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetSurvivalReportRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ClusterServiceServer).GetSurvivalReport(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ClusterService_GetSurvivalReport_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ClusterServiceServer).GetSurvivalReport(ctx, req.(*GetSurvivalReportRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ClusterService_UpdateCluster_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateClusterRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ClusterServiceServer).UpdateCluster(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ClusterService_UpdateCluster_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ClusterServiceServer).UpdateCluster(ctx, req.(*UpdateClusterRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ClusterService_FailBack_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(FailBackRequest)
 	if err := dec(in); err != nil {
@@ -328,6 +442,18 @@ var ClusterService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SwitchTraffic",
 			Handler:    _ClusterService_SwitchTraffic_Handler,
+		},
+		{
+			MethodName: "MigrateApps",
+			Handler:    _ClusterService_MigrateApps_Handler,
+		},
+		{
+			MethodName: "GetSurvivalReport",
+			Handler:    _ClusterService_GetSurvivalReport_Handler,
+		},
+		{
+			MethodName: "UpdateCluster",
+			Handler:    _ClusterService_UpdateCluster_Handler,
 		},
 		{
 			MethodName: "FailBack",

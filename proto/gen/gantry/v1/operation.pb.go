@@ -1036,6 +1036,58 @@ func (x *ApproveOperationRequest) GetName() string {
 	return ""
 }
 
+type ReverseOperationRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	RequestId     string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReverseOperationRequest) Reset() {
+	*x = ReverseOperationRequest{}
+	mi := &file_gantry_v1_operation_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReverseOperationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReverseOperationRequest) ProtoMessage() {}
+
+func (x *ReverseOperationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_operation_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReverseOperationRequest.ProtoReflect.Descriptor instead.
+func (*ReverseOperationRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_operation_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ReverseOperationRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ReverseOperationRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
 type CancelOperationRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1045,7 +1097,7 @@ type CancelOperationRequest struct {
 
 func (x *CancelOperationRequest) Reset() {
 	*x = CancelOperationRequest{}
-	mi := &file_gantry_v1_operation_proto_msgTypes[9]
+	mi := &file_gantry_v1_operation_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1057,7 +1109,7 @@ func (x *CancelOperationRequest) String() string {
 func (*CancelOperationRequest) ProtoMessage() {}
 
 func (x *CancelOperationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_operation_proto_msgTypes[9]
+	mi := &file_gantry_v1_operation_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1070,7 +1122,7 @@ func (x *CancelOperationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOperationRequest.ProtoReflect.Descriptor instead.
 func (*CancelOperationRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_operation_proto_rawDescGZIP(), []int{9}
+	return file_gantry_v1_operation_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CancelOperationRequest) GetName() string {
@@ -1089,7 +1141,7 @@ type GetDecisionRequest struct {
 
 func (x *GetDecisionRequest) Reset() {
 	*x = GetDecisionRequest{}
-	mi := &file_gantry_v1_operation_proto_msgTypes[10]
+	mi := &file_gantry_v1_operation_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1101,7 +1153,7 @@ func (x *GetDecisionRequest) String() string {
 func (*GetDecisionRequest) ProtoMessage() {}
 
 func (x *GetDecisionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_operation_proto_msgTypes[10]
+	mi := &file_gantry_v1_operation_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1114,7 +1166,7 @@ func (x *GetDecisionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDecisionRequest.ProtoReflect.Descriptor instead.
 func (*GetDecisionRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_operation_proto_rawDescGZIP(), []int{10}
+	return file_gantry_v1_operation_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetDecisionRequest) GetName() string {
@@ -1140,7 +1192,7 @@ type ListDecisionsRequest struct {
 
 func (x *ListDecisionsRequest) Reset() {
 	*x = ListDecisionsRequest{}
-	mi := &file_gantry_v1_operation_proto_msgTypes[11]
+	mi := &file_gantry_v1_operation_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1152,7 +1204,7 @@ func (x *ListDecisionsRequest) String() string {
 func (*ListDecisionsRequest) ProtoMessage() {}
 
 func (x *ListDecisionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_operation_proto_msgTypes[11]
+	mi := &file_gantry_v1_operation_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1165,7 +1217,7 @@ func (x *ListDecisionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDecisionsRequest.ProtoReflect.Descriptor instead.
 func (*ListDecisionsRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_operation_proto_rawDescGZIP(), []int{11}
+	return file_gantry_v1_operation_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListDecisionsRequest) GetSubject() string {
@@ -1213,7 +1265,7 @@ type ListDecisionsResponse struct {
 
 func (x *ListDecisionsResponse) Reset() {
 	*x = ListDecisionsResponse{}
-	mi := &file_gantry_v1_operation_proto_msgTypes[12]
+	mi := &file_gantry_v1_operation_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1225,7 +1277,7 @@ func (x *ListDecisionsResponse) String() string {
 func (*ListDecisionsResponse) ProtoMessage() {}
 
 func (x *ListDecisionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_operation_proto_msgTypes[12]
+	mi := &file_gantry_v1_operation_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1238,7 +1290,7 @@ func (x *ListDecisionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDecisionsResponse.ProtoReflect.Descriptor instead.
 func (*ListDecisionsResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_operation_proto_rawDescGZIP(), []int{12}
+	return file_gantry_v1_operation_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListDecisionsResponse) GetDecisions() []*Decision {
@@ -1265,7 +1317,7 @@ type ListAlarmsRequest struct {
 
 func (x *ListAlarmsRequest) Reset() {
 	*x = ListAlarmsRequest{}
-	mi := &file_gantry_v1_operation_proto_msgTypes[13]
+	mi := &file_gantry_v1_operation_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1277,7 +1329,7 @@ func (x *ListAlarmsRequest) String() string {
 func (*ListAlarmsRequest) ProtoMessage() {}
 
 func (x *ListAlarmsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_operation_proto_msgTypes[13]
+	mi := &file_gantry_v1_operation_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1290,7 +1342,7 @@ func (x *ListAlarmsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlarmsRequest.ProtoReflect.Descriptor instead.
 func (*ListAlarmsRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_operation_proto_rawDescGZIP(), []int{13}
+	return file_gantry_v1_operation_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListAlarmsRequest) GetPageSize() int32 {
@@ -1317,7 +1369,7 @@ type ListAlarmsResponse struct {
 
 func (x *ListAlarmsResponse) Reset() {
 	*x = ListAlarmsResponse{}
-	mi := &file_gantry_v1_operation_proto_msgTypes[14]
+	mi := &file_gantry_v1_operation_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1329,7 +1381,7 @@ func (x *ListAlarmsResponse) String() string {
 func (*ListAlarmsResponse) ProtoMessage() {}
 
 func (x *ListAlarmsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_operation_proto_msgTypes[14]
+	mi := &file_gantry_v1_operation_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1342,7 +1394,7 @@ func (x *ListAlarmsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlarmsResponse.ProtoReflect.Descriptor instead.
 func (*ListAlarmsResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_operation_proto_rawDescGZIP(), []int{14}
+	return file_gantry_v1_operation_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListAlarmsResponse) GetAlarms() []*Alarm {
@@ -1465,7 +1517,11 @@ const file_gantry_v1_operation_proto_rawDesc = "" +
 	"operations\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"A\n" +
 	"\x17ApproveOperationRequest\x12&\n" +
-	"\x04name\x18\x01 \x01(\tB\x12\xbaH\x0fr\r:\voperations/R\x04name\"@\n" +
+	"\x04name\x18\x01 \x01(\tB\x12\xbaH\x0fr\r:\voperations/R\x04name\"i\n" +
+	"\x17ReverseOperationRequest\x12&\n" +
+	"\x04name\x18\x01 \x01(\tB\x12\xbaH\x0fr\r:\voperations/R\x04name\x12&\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\"@\n" +
 	"\x16CancelOperationRequest\x12&\n" +
 	"\x04name\x18\x01 \x01(\tB\x12\xbaH\x0fr\r:\voperations/R\x04name\";\n" +
 	"\x12GetDecisionRequest\x12%\n" +
@@ -1489,11 +1545,12 @@ const file_gantry_v1_operation_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"f\n" +
 	"\x12ListAlarmsResponse\x12(\n" +
 	"\x06alarms\x18\x01 \x03(\v2\x10.gantry.v1.AlarmR\x06alarms\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xc8\x04\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xe2\x05\n" +
 	"\x10OperationService\x12\x80\x01\n" +
 	"\fGetOperation\x12\x1e.gantry.v1.GetOperationRequest\x1a\x1d.google.longrunning.Operation\"1\x8a\xe7\x18\x0eoperations.get\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/{name=operations/*}\x12\x80\x01\n" +
 	"\x0eListOperations\x12 .gantry.v1.ListOperationsRequest\x1a!.gantry.v1.ListOperationsResponse\")\x8a\xe7\x18\x0foperations.list\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/operations\x12\x97\x01\n" +
-	"\x10ApproveOperation\x12\".gantry.v1.ApproveOperationRequest\x1a\x1d.google.longrunning.Operation\"@\x8a\xe7\x18\x12operations.approve\x82\xd3\xe4\x93\x02$:\x01*\"\x1f/v1/{name=operations/*}:approve\x12\x93\x01\n" +
+	"\x10ApproveOperation\x12\".gantry.v1.ApproveOperationRequest\x1a\x1d.google.longrunning.Operation\"@\x8a\xe7\x18\x12operations.approve\x82\xd3\xe4\x93\x02$:\x01*\"\x1f/v1/{name=operations/*}:approve\x12\x97\x01\n" +
+	"\x10ReverseOperation\x12\".gantry.v1.ReverseOperationRequest\x1a\x1d.google.longrunning.Operation\"@\x8a\xe7\x18\x12operations.reverse\x82\xd3\xe4\x93\x02$:\x01*\"\x1f/v1/{name=operations/*}:reverse\x12\x93\x01\n" +
 	"\x0fCancelOperation\x12!.gantry.v1.CancelOperationRequest\x1a\x1d.google.longrunning.Operation\">\x8a\xe7\x18\x11operations.cancel\x82\xd3\xe4\x93\x02#:\x01*\"\x1e/v1/{name=operations/*}:cancel2\x82\x02\n" +
 	"\x0fDecisionService\x12r\n" +
 	"\vGetDecision\x12\x1d.gantry.v1.GetDecisionRequest\x1a\x13.gantry.v1.Decision\"/\x8a\xe7\x18\rdecisions.get\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/{name=decisions/*}\x12{\n" +
@@ -1518,7 +1575,7 @@ func file_gantry_v1_operation_proto_rawDescGZIP() []byte {
 }
 
 var file_gantry_v1_operation_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_gantry_v1_operation_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_gantry_v1_operation_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_gantry_v1_operation_proto_goTypes = []any{
 	(OperationMetadata_Kind)(0),     // 0: gantry.v1.OperationMetadata.Kind
 	(OperationMetadata_State)(0),    // 1: gantry.v1.OperationMetadata.State
@@ -1534,50 +1591,53 @@ var file_gantry_v1_operation_proto_goTypes = []any{
 	(*ListOperationsRequest)(nil),   // 11: gantry.v1.ListOperationsRequest
 	(*ListOperationsResponse)(nil),  // 12: gantry.v1.ListOperationsResponse
 	(*ApproveOperationRequest)(nil), // 13: gantry.v1.ApproveOperationRequest
-	(*CancelOperationRequest)(nil),  // 14: gantry.v1.CancelOperationRequest
-	(*GetDecisionRequest)(nil),      // 15: gantry.v1.GetDecisionRequest
-	(*ListDecisionsRequest)(nil),    // 16: gantry.v1.ListDecisionsRequest
-	(*ListDecisionsResponse)(nil),   // 17: gantry.v1.ListDecisionsResponse
-	(*ListAlarmsRequest)(nil),       // 18: gantry.v1.ListAlarmsRequest
-	(*ListAlarmsResponse)(nil),      // 19: gantry.v1.ListAlarmsResponse
-	(*timestamppb.Timestamp)(nil),   // 20: google.protobuf.Timestamp
-	(*longrunningpb.Operation)(nil), // 21: google.longrunning.Operation
+	(*ReverseOperationRequest)(nil), // 14: gantry.v1.ReverseOperationRequest
+	(*CancelOperationRequest)(nil),  // 15: gantry.v1.CancelOperationRequest
+	(*GetDecisionRequest)(nil),      // 16: gantry.v1.GetDecisionRequest
+	(*ListDecisionsRequest)(nil),    // 17: gantry.v1.ListDecisionsRequest
+	(*ListDecisionsResponse)(nil),   // 18: gantry.v1.ListDecisionsResponse
+	(*ListAlarmsRequest)(nil),       // 19: gantry.v1.ListAlarmsRequest
+	(*ListAlarmsResponse)(nil),      // 20: gantry.v1.ListAlarmsResponse
+	(*timestamppb.Timestamp)(nil),   // 21: google.protobuf.Timestamp
+	(*longrunningpb.Operation)(nil), // 22: google.longrunning.Operation
 }
 var file_gantry_v1_operation_proto_depIdxs = []int32{
 	0,  // 0: gantry.v1.OperationMetadata.kind:type_name -> gantry.v1.OperationMetadata.Kind
 	1,  // 1: gantry.v1.OperationMetadata.state:type_name -> gantry.v1.OperationMetadata.State
 	6,  // 2: gantry.v1.OperationMetadata.steps:type_name -> gantry.v1.OperationStep
 	7,  // 3: gantry.v1.OperationMetadata.moves:type_name -> gantry.v1.PlannedMove
-	20, // 4: gantry.v1.OperationMetadata.create_time:type_name -> google.protobuf.Timestamp
-	20, // 5: gantry.v1.OperationMetadata.update_time:type_name -> google.protobuf.Timestamp
+	21, // 4: gantry.v1.OperationMetadata.create_time:type_name -> google.protobuf.Timestamp
+	21, // 5: gantry.v1.OperationMetadata.update_time:type_name -> google.protobuf.Timestamp
 	2,  // 6: gantry.v1.OperationStep.state:type_name -> gantry.v1.OperationStep.State
-	20, // 7: gantry.v1.OperationStep.start_time:type_name -> google.protobuf.Timestamp
-	20, // 8: gantry.v1.OperationStep.end_time:type_name -> google.protobuf.Timestamp
+	21, // 7: gantry.v1.OperationStep.start_time:type_name -> google.protobuf.Timestamp
+	21, // 8: gantry.v1.OperationStep.end_time:type_name -> google.protobuf.Timestamp
 	3,  // 9: gantry.v1.Decision.kind:type_name -> gantry.v1.Decision.Kind
-	20, // 10: gantry.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	21, // 10: gantry.v1.Decision.time:type_name -> google.protobuf.Timestamp
 	4,  // 11: gantry.v1.Alarm.state:type_name -> gantry.v1.Alarm.State
-	20, // 12: gantry.v1.Alarm.start_time:type_name -> google.protobuf.Timestamp
-	20, // 13: gantry.v1.Alarm.end_time:type_name -> google.protobuf.Timestamp
-	21, // 14: gantry.v1.ListOperationsResponse.operations:type_name -> google.longrunning.Operation
+	21, // 12: gantry.v1.Alarm.start_time:type_name -> google.protobuf.Timestamp
+	21, // 13: gantry.v1.Alarm.end_time:type_name -> google.protobuf.Timestamp
+	22, // 14: gantry.v1.ListOperationsResponse.operations:type_name -> google.longrunning.Operation
 	3,  // 15: gantry.v1.ListDecisionsRequest.kind:type_name -> gantry.v1.Decision.Kind
 	8,  // 16: gantry.v1.ListDecisionsResponse.decisions:type_name -> gantry.v1.Decision
 	9,  // 17: gantry.v1.ListAlarmsResponse.alarms:type_name -> gantry.v1.Alarm
 	10, // 18: gantry.v1.OperationService.GetOperation:input_type -> gantry.v1.GetOperationRequest
 	11, // 19: gantry.v1.OperationService.ListOperations:input_type -> gantry.v1.ListOperationsRequest
 	13, // 20: gantry.v1.OperationService.ApproveOperation:input_type -> gantry.v1.ApproveOperationRequest
-	14, // 21: gantry.v1.OperationService.CancelOperation:input_type -> gantry.v1.CancelOperationRequest
-	15, // 22: gantry.v1.DecisionService.GetDecision:input_type -> gantry.v1.GetDecisionRequest
-	16, // 23: gantry.v1.DecisionService.ListDecisions:input_type -> gantry.v1.ListDecisionsRequest
-	18, // 24: gantry.v1.AlarmService.ListAlarms:input_type -> gantry.v1.ListAlarmsRequest
-	21, // 25: gantry.v1.OperationService.GetOperation:output_type -> google.longrunning.Operation
-	12, // 26: gantry.v1.OperationService.ListOperations:output_type -> gantry.v1.ListOperationsResponse
-	21, // 27: gantry.v1.OperationService.ApproveOperation:output_type -> google.longrunning.Operation
-	21, // 28: gantry.v1.OperationService.CancelOperation:output_type -> google.longrunning.Operation
-	8,  // 29: gantry.v1.DecisionService.GetDecision:output_type -> gantry.v1.Decision
-	17, // 30: gantry.v1.DecisionService.ListDecisions:output_type -> gantry.v1.ListDecisionsResponse
-	19, // 31: gantry.v1.AlarmService.ListAlarms:output_type -> gantry.v1.ListAlarmsResponse
-	25, // [25:32] is the sub-list for method output_type
-	18, // [18:25] is the sub-list for method input_type
+	14, // 21: gantry.v1.OperationService.ReverseOperation:input_type -> gantry.v1.ReverseOperationRequest
+	15, // 22: gantry.v1.OperationService.CancelOperation:input_type -> gantry.v1.CancelOperationRequest
+	16, // 23: gantry.v1.DecisionService.GetDecision:input_type -> gantry.v1.GetDecisionRequest
+	17, // 24: gantry.v1.DecisionService.ListDecisions:input_type -> gantry.v1.ListDecisionsRequest
+	19, // 25: gantry.v1.AlarmService.ListAlarms:input_type -> gantry.v1.ListAlarmsRequest
+	22, // 26: gantry.v1.OperationService.GetOperation:output_type -> google.longrunning.Operation
+	12, // 27: gantry.v1.OperationService.ListOperations:output_type -> gantry.v1.ListOperationsResponse
+	22, // 28: gantry.v1.OperationService.ApproveOperation:output_type -> google.longrunning.Operation
+	22, // 29: gantry.v1.OperationService.ReverseOperation:output_type -> google.longrunning.Operation
+	22, // 30: gantry.v1.OperationService.CancelOperation:output_type -> google.longrunning.Operation
+	8,  // 31: gantry.v1.DecisionService.GetDecision:output_type -> gantry.v1.Decision
+	18, // 32: gantry.v1.DecisionService.ListDecisions:output_type -> gantry.v1.ListDecisionsResponse
+	20, // 33: gantry.v1.AlarmService.ListAlarms:output_type -> gantry.v1.ListAlarmsResponse
+	26, // [26:34] is the sub-list for method output_type
+	18, // [18:26] is the sub-list for method input_type
 	18, // [18:18] is the sub-list for extension type_name
 	18, // [18:18] is the sub-list for extension extendee
 	0,  // [0:18] is the sub-list for field type_name
@@ -1595,7 +1655,7 @@ func file_gantry_v1_operation_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gantry_v1_operation_proto_rawDesc), len(file_gantry_v1_operation_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

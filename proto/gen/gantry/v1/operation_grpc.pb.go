@@ -23,6 +23,7 @@ const (
 	OperationService_GetOperation_FullMethodName     = "/gantry.v1.OperationService/GetOperation"
 	OperationService_ListOperations_FullMethodName   = "/gantry.v1.OperationService/ListOperations"
 	OperationService_ApproveOperation_FullMethodName = "/gantry.v1.OperationService/ApproveOperation"
+	OperationService_ReverseOperation_FullMethodName = "/gantry.v1.OperationService/ReverseOperation"
 	OperationService_CancelOperation_FullMethodName  = "/gantry.v1.OperationService/CancelOperation"
 )
 
@@ -39,6 +40,9 @@ type OperationServiceClient interface {
 	ListOperations(ctx context.Context, in *ListOperationsRequest, opts ...grpc.CallOption) (*ListOperationsResponse, error)
 	// Approves the plan of an operation that waits for it.
 	ApproveOperation(ctx context.Context, in *ApproveOperationRequest, opts ...grpc.CallOption) (*longrunningpb.Operation, error)
+	// Takes a finished operation back by its kept reverse plan, as a new
+	// operation.
+	ReverseOperation(ctx context.Context, in *ReverseOperationRequest, opts ...grpc.CallOption) (*longrunningpb.Operation, error)
 	// Stops an operation at its next step boundary. What was done stays.
 	CancelOperation(ctx context.Context, in *CancelOperationRequest, opts ...grpc.CallOption) (*longrunningpb.Operation, error)
 }
@@ -81,6 +85,16 @@ func (c *operationServiceClient) ApproveOperation(ctx context.Context, in *Appro
 	return out, nil
 }
 
+func (c *operationServiceClient) ReverseOperation(ctx context.Context, in *ReverseOperationRequest, opts ...grpc.CallOption) (*longrunningpb.Operation, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(longrunningpb.Operation)
+	err := c.cc.Invoke(ctx, OperationService_ReverseOperation_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *operationServiceClient) CancelOperation(ctx context.Context, in *CancelOperationRequest, opts ...grpc.CallOption) (*longrunningpb.Operation, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(longrunningpb.Operation)
@@ -104,6 +118,9 @@ type OperationServiceServer interface {
 	ListOperations(context.Context, *ListOperationsRequest) (*ListOperationsResponse, error)
 	// Approves the plan of an operation that waits for it.
 	ApproveOperation(context.Context, *ApproveOperationRequest) (*longrunningpb.Operation, error)
+	// Takes a finished operation back by its kept reverse plan, as a new
+	// operation.
+	ReverseOperation(context.Context, *ReverseOperationRequest) (*longrunningpb.Operation, error)
 	// Stops an operation at its next step boundary. What was done stays.
 	CancelOperation(context.Context, *CancelOperationRequest) (*longrunningpb.Operation, error)
 	mustEmbedUnimplementedOperationServiceServer()
@@ -124,6 +141,9 @@ func (UnimplementedOperationServiceServer) ListOperations(context.Context, *List
 }
 func (UnimplementedOperationServiceServer) ApproveOperation(context.Context, *ApproveOperationRequest) (*longrunningpb.Operation, error) {
 	return nil, status.Error(codes.Unimplemented, "method ApproveOperation not implemented")
+}
+func (UnimplementedOperationServiceServer) ReverseOperation(context.Context, *ReverseOperationRequest) (*longrunningpb.Operation, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReverseOperation not implemented")
 }
 func (UnimplementedOperationServiceServer) CancelOperation(context.Context, *CancelOperationRequest) (*longrunningpb.Operation, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelOperation not implemented")
@@ -203,6 +223,24 @@ func _OperationService_ApproveOperation_Handler(srv interface{}, ctx context.Con
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OperationService_ReverseOperation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReverseOperationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperationServiceServer).ReverseOperation(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperationService_ReverseOperation_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperationServiceServer).ReverseOperation(ctx, req.(*ReverseOperationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _OperationService_CancelOperation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CancelOperationRequest)
 	if err := dec(in); err != nil {
@@ -239,6 +277,10 @@ var OperationService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ApproveOperation",
 			Handler:    _OperationService_ApproveOperation_Handler,
+		},
+		{
+			MethodName: "ReverseOperation",
+			Handler:    _OperationService_ReverseOperation_Handler,
 		},
 		{
 			MethodName: "CancelOperation",

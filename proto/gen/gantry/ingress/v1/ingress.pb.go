@@ -272,9 +272,12 @@ type Route struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Host string `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
 	// Begins with "/".
-	PathPrefix    string `protobuf:"bytes,3,opt,name=path_prefix,json=pathPrefix,proto3" json:"path_prefix,omitempty"`
-	App           string `protobuf:"bytes,4,opt,name=app,proto3" json:"app,omitempty"`
-	Port          int32  `protobuf:"varint,5,opt,name=port,proto3" json:"port,omitempty"`
+	PathPrefix string `protobuf:"bytes,3,opt,name=path_prefix,json=pathPrefix,proto3" json:"path_prefix,omitempty"`
+	App        string `protobuf:"bytes,4,opt,name=app,proto3" json:"app,omitempty"`
+	Port       int32  `protobuf:"varint,5,opt,name=port,proto3" json:"port,omitempty"`
+	// The app may be scaled to zero: a request that finds no pod is held until
+	// there is one, for at most so many seconds; 0: it is answered 503 at once.
+	HoldSeconds   int32 `protobuf:"varint,6,opt,name=hold_seconds,json=holdSeconds,proto3" json:"hold_seconds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -344,6 +347,13 @@ func (x *Route) GetPort() int32 {
 	return 0
 }
 
+func (x *Route) GetHoldSeconds() int32 {
+	if x != nil {
+		return x.HoldSeconds
+	}
+	return 0
+}
+
 type GetStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -395,7 +405,9 @@ type GetStatusResponse struct {
 	Message string                 `protobuf:"bytes,8,opt,name=message,proto3" json:"message,omitempty"`
 	Time    *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=time,proto3" json:"time,omitempty"`
 	// Largest leader epoch seen.
-	Epoch         int64 `protobuf:"varint,10,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Epoch int64 `protobuf:"varint,10,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// One per app that a route leads to, in name order.
+	Apps          []*AppTraffic `protobuf:"bytes,11,rep,name=apps,proto3" json:"apps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -500,6 +512,77 @@ func (x *GetStatusResponse) GetEpoch() int64 {
 	return 0
 }
 
+func (x *GetStatusResponse) GetApps() []*AppTraffic {
+	if x != nil {
+		return x.Apps
+	}
+	return nil
+}
+
+// AppTraffic is what a node sees of one app's requests.
+type AppTraffic struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "projects/{project}/apps/{app}".
+	App string `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
+	// Requests since Nginx started, and those that are held now because no pod
+	// is ready.
+	Requests      int64 `protobuf:"varint,2,opt,name=requests,proto3" json:"requests,omitempty"`
+	Held          int32 `protobuf:"varint,3,opt,name=held,proto3" json:"held,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AppTraffic) Reset() {
+	*x = AppTraffic{}
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AppTraffic) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AppTraffic) ProtoMessage() {}
+
+func (x *AppTraffic) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AppTraffic.ProtoReflect.Descriptor instead.
+func (*AppTraffic) Descriptor() ([]byte, []int) {
+	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *AppTraffic) GetApp() string {
+	if x != nil {
+		return x.App
+	}
+	return ""
+}
+
+func (x *AppTraffic) GetRequests() int64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *AppTraffic) GetHeld() int32 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
+}
+
 // ClusterView is what a node sees of one cluster.
 type ClusterView struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -520,7 +603,7 @@ type ClusterView struct {
 
 func (x *ClusterView) Reset() {
 	*x = ClusterView{}
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[6]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -532,7 +615,7 @@ func (x *ClusterView) String() string {
 func (*ClusterView) ProtoMessage() {}
 
 func (x *ClusterView) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[6]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -545,7 +628,7 @@ func (x *ClusterView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterView.ProtoReflect.Descriptor instead.
 func (*ClusterView) Descriptor() ([]byte, []int) {
-	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{6}
+	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ClusterView) GetCluster() string {
@@ -608,7 +691,7 @@ type QuarantinedRoute struct {
 
 func (x *QuarantinedRoute) Reset() {
 	*x = QuarantinedRoute{}
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[7]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -620,7 +703,7 @@ func (x *QuarantinedRoute) String() string {
 func (*QuarantinedRoute) ProtoMessage() {}
 
 func (x *QuarantinedRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[7]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -633,7 +716,7 @@ func (x *QuarantinedRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuarantinedRoute.ProtoReflect.Descriptor instead.
 func (*QuarantinedRoute) Descriptor() ([]byte, []int) {
-	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{7}
+	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *QuarantinedRoute) GetRoute() string {
@@ -676,15 +759,17 @@ const file_gantry_ingress_v1_ingress_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tB(\xbaH%r#2!^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$R\x04name\x12-\n" +
 	"\ripaas_address\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x80\x02\x01R\fipaasAddress\x12\x1a\n" +
 	"\bidentity\x18\x03 \x01(\tR\bidentity\x122\n" +
-	"\x0ftraffic_percent\x18\x04 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\x0etrafficPercent\"\x9e\x02\n" +
+	"\x0ftraffic_percent\x18\x04 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\x0etrafficPercent\"\xcd\x02\n" +
 	"\x05Route\x12$\n" +
 	"\x04name\x18\x01 \x01(\tB\x10\xbaH\rr\v:\tprojects/R\x04name\x12f\n" +
 	"\x04host\x18\x02 \x01(\tBR\xbaHOrM2K^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\\.)*[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04host\x12B\n" +
 	"\vpath_prefix\x18\x03 \x01(\tB!\xbaH\x1er\x1c2\x1a^/[-A-Za-z0-9_.~/]{0,200}$R\n" +
 	"pathPrefix\x12\"\n" +
 	"\x03app\x18\x04 \x01(\tB\x10\xbaH\rr\v:\tprojects/R\x03app\x12\x1f\n" +
-	"\x04port\x18\x05 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xff\xff\x03(\x01R\x04port\"\x12\n" +
-	"\x10GetStatusRequest\"\x87\x03\n" +
+	"\x04port\x18\x05 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xff\xff\x03(\x01R\x04port\x12-\n" +
+	"\fhold_seconds\x18\x06 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xac\x02(\x00R\vholdSeconds\"\x12\n" +
+	"\x10GetStatusRequest\"\xba\x03\n" +
 	"\x11GetStatusResponse\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1e\n" +
 	"\n" +
@@ -698,7 +783,13 @@ const file_gantry_ingress_v1_ingress_proto_rawDesc = "" +
 	"\amessage\x18\b \x01(\tR\amessage\x12.\n" +
 	"\x04time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x14\n" +
 	"\x05epoch\x18\n" +
-	" \x01(\x03R\x05epoch\"\xe8\x01\n" +
+	" \x01(\x03R\x05epoch\x121\n" +
+	"\x04apps\x18\v \x03(\v2\x1d.gantry.ingress.v1.AppTrafficR\x04apps\"N\n" +
+	"\n" +
+	"AppTraffic\x12\x10\n" +
+	"\x03app\x18\x01 \x01(\tR\x03app\x12\x1a\n" +
+	"\brequests\x18\x02 \x01(\x03R\brequests\x12\x12\n" +
+	"\x04held\x18\x03 \x01(\x05R\x04held\"\xe8\x01\n" +
 	"\vClusterView\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12'\n" +
 	"\x0fipaas_connected\x18\x02 \x01(\bR\x0eipaasConnected\x12\x12\n" +
@@ -726,7 +817,7 @@ func file_gantry_ingress_v1_ingress_proto_rawDescGZIP() []byte {
 	return file_gantry_ingress_v1_ingress_proto_rawDescData
 }
 
-var file_gantry_ingress_v1_ingress_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_gantry_ingress_v1_ingress_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_gantry_ingress_v1_ingress_proto_goTypes = []any{
 	(*GatewayConfig)(nil),         // 0: gantry.ingress.v1.GatewayConfig
 	(*Node)(nil),                  // 1: gantry.ingress.v1.Node
@@ -734,24 +825,26 @@ var file_gantry_ingress_v1_ingress_proto_goTypes = []any{
 	(*Route)(nil),                 // 3: gantry.ingress.v1.Route
 	(*GetStatusRequest)(nil),      // 4: gantry.ingress.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),     // 5: gantry.ingress.v1.GetStatusResponse
-	(*ClusterView)(nil),           // 6: gantry.ingress.v1.ClusterView
-	(*QuarantinedRoute)(nil),      // 7: gantry.ingress.v1.QuarantinedRoute
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*AppTraffic)(nil),            // 6: gantry.ingress.v1.AppTraffic
+	(*ClusterView)(nil),           // 7: gantry.ingress.v1.ClusterView
+	(*QuarantinedRoute)(nil),      // 8: gantry.ingress.v1.QuarantinedRoute
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
 }
 var file_gantry_ingress_v1_ingress_proto_depIdxs = []int32{
 	1, // 0: gantry.ingress.v1.GatewayConfig.nodes:type_name -> gantry.ingress.v1.Node
 	2, // 1: gantry.ingress.v1.GatewayConfig.clusters:type_name -> gantry.ingress.v1.Cluster
 	3, // 2: gantry.ingress.v1.GatewayConfig.routes:type_name -> gantry.ingress.v1.Route
-	6, // 3: gantry.ingress.v1.GetStatusResponse.clusters:type_name -> gantry.ingress.v1.ClusterView
-	7, // 4: gantry.ingress.v1.GetStatusResponse.quarantined:type_name -> gantry.ingress.v1.QuarantinedRoute
-	8, // 5: gantry.ingress.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
-	4, // 6: gantry.ingress.v1.AgentService.GetStatus:input_type -> gantry.ingress.v1.GetStatusRequest
-	5, // 7: gantry.ingress.v1.AgentService.GetStatus:output_type -> gantry.ingress.v1.GetStatusResponse
-	7, // [7:8] is the sub-list for method output_type
-	6, // [6:7] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	7, // 3: gantry.ingress.v1.GetStatusResponse.clusters:type_name -> gantry.ingress.v1.ClusterView
+	8, // 4: gantry.ingress.v1.GetStatusResponse.quarantined:type_name -> gantry.ingress.v1.QuarantinedRoute
+	9, // 5: gantry.ingress.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	6, // 6: gantry.ingress.v1.GetStatusResponse.apps:type_name -> gantry.ingress.v1.AppTraffic
+	4, // 7: gantry.ingress.v1.AgentService.GetStatus:input_type -> gantry.ingress.v1.GetStatusRequest
+	5, // 8: gantry.ingress.v1.AgentService.GetStatus:output_type -> gantry.ingress.v1.GetStatusResponse
+	8, // [8:9] is the sub-list for method output_type
+	7, // [7:8] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_gantry_ingress_v1_ingress_proto_init() }
@@ -765,7 +858,7 @@ func file_gantry_ingress_v1_ingress_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gantry_ingress_v1_ingress_proto_rawDesc), len(file_gantry_ingress_v1_ingress_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

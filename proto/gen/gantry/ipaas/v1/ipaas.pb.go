@@ -75,7 +75,9 @@ type GetClusterStateResponse struct {
 	// When the API server answered last.
 	ObserveTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=observe_time,json=observeTime,proto3" json:"observe_time,omitempty"`
 	// Largest leader epoch seen.
-	Epoch         int64 `protobuf:"varint,7,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Epoch int64 `protobuf:"varint,7,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Whether the cluster's DNS answers from inside, and what it said.
+	Dns           *DnsCheck `protobuf:"bytes,8,opt,name=dns,proto3" json:"dns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -159,6 +161,75 @@ func (x *GetClusterStateResponse) GetEpoch() int64 {
 	return 0
 }
 
+func (x *GetClusterStateResponse) GetDns() *DnsCheck {
+	if x != nil {
+		return x.Dns
+	}
+	return nil
+}
+
+// A DnsCheck is what a canary inside the cluster found last.
+type DnsCheck struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Ok    bool                   `protobuf:"varint,1,opt,name=ok,proto3" json:"ok,omitempty"`
+	// The answer or the error in words.
+	Detail        string                 `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
+	Time          *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DnsCheck) Reset() {
+	*x = DnsCheck{}
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DnsCheck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DnsCheck) ProtoMessage() {}
+
+func (x *DnsCheck) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DnsCheck.ProtoReflect.Descriptor instead.
+func (*DnsCheck) Descriptor() ([]byte, []int) {
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *DnsCheck) GetOk() bool {
+	if x != nil {
+		return x.Ok
+	}
+	return false
+}
+
+func (x *DnsCheck) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *DnsCheck) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
 // A Workload is an app's part in this cluster.
 type Workload struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -175,7 +246,7 @@ type Workload struct {
 
 func (x *Workload) Reset() {
 	*x = Workload{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[2]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -187,7 +258,7 @@ func (x *Workload) String() string {
 func (*Workload) ProtoMessage() {}
 
 func (x *Workload) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[2]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -200,7 +271,7 @@ func (x *Workload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Workload.ProtoReflect.Descriptor instead.
 func (*Workload) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{2}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Workload) GetApp() string {
@@ -251,7 +322,7 @@ type ApplyWorkloadRequest struct {
 
 func (x *ApplyWorkloadRequest) Reset() {
 	*x = ApplyWorkloadRequest{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[3]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -263,7 +334,7 @@ func (x *ApplyWorkloadRequest) String() string {
 func (*ApplyWorkloadRequest) ProtoMessage() {}
 
 func (x *ApplyWorkloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[3]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -276,7 +347,7 @@ func (x *ApplyWorkloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyWorkloadRequest.ProtoReflect.Descriptor instead.
 func (*ApplyWorkloadRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{3}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ApplyWorkloadRequest) GetEpoch() int64 {
@@ -309,7 +380,7 @@ type ApplyWorkloadResponse struct {
 
 func (x *ApplyWorkloadResponse) Reset() {
 	*x = ApplyWorkloadResponse{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[4]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -321,7 +392,7 @@ func (x *ApplyWorkloadResponse) String() string {
 func (*ApplyWorkloadResponse) ProtoMessage() {}
 
 func (x *ApplyWorkloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[4]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -334,7 +405,7 @@ func (x *ApplyWorkloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyWorkloadResponse.ProtoReflect.Descriptor instead.
 func (*ApplyWorkloadResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{4}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ApplyWorkloadResponse) GetState() *WorkloadState {
@@ -342,6 +413,232 @@ func (x *ApplyWorkloadResponse) GetState() *WorkloadState {
 		return x.State
 	}
 	return nil
+}
+
+type ApplyConfigRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         int64                  `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Identity      string                 `protobuf:"bytes,2,opt,name=identity,proto3" json:"identity,omitempty"`
+	App           string                 `protobuf:"bytes,3,opt,name=app,proto3" json:"app,omitempty"`
+	Release       int32                  `protobuf:"varint,4,opt,name=release,proto3" json:"release,omitempty"`
+	Files         []*v1.ConfigFile       `protobuf:"bytes,5,rep,name=files,proto3" json:"files,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyConfigRequest) Reset() {
+	*x = ApplyConfigRequest{}
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyConfigRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyConfigRequest) ProtoMessage() {}
+
+func (x *ApplyConfigRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyConfigRequest.ProtoReflect.Descriptor instead.
+func (*ApplyConfigRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ApplyConfigRequest) GetEpoch() int64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *ApplyConfigRequest) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
+}
+
+func (x *ApplyConfigRequest) GetApp() string {
+	if x != nil {
+		return x.App
+	}
+	return ""
+}
+
+func (x *ApplyConfigRequest) GetRelease() int32 {
+	if x != nil {
+		return x.Release
+	}
+	return 0
+}
+
+func (x *ApplyConfigRequest) GetFiles() []*v1.ConfigFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+type ApplyConfigResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the object, which holds the hash of the content; empty: no files.
+	Object        string `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyConfigResponse) Reset() {
+	*x = ApplyConfigResponse{}
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyConfigResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyConfigResponse) ProtoMessage() {}
+
+func (x *ApplyConfigResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyConfigResponse.ProtoReflect.Descriptor instead.
+func (*ApplyConfigResponse) Descriptor() ([]byte, []int) {
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ApplyConfigResponse) GetObject() string {
+	if x != nil {
+		return x.Object
+	}
+	return ""
+}
+
+type FenceAppRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         int64                  `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Identity      string                 `protobuf:"bytes,2,opt,name=identity,proto3" json:"identity,omitempty"`
+	App           string                 `protobuf:"bytes,3,opt,name=app,proto3" json:"app,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FenceAppRequest) Reset() {
+	*x = FenceAppRequest{}
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FenceAppRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FenceAppRequest) ProtoMessage() {}
+
+func (x *FenceAppRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FenceAppRequest.ProtoReflect.Descriptor instead.
+func (*FenceAppRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *FenceAppRequest) GetEpoch() int64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *FenceAppRequest) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
+}
+
+func (x *FenceAppRequest) GetApp() string {
+	if x != nil {
+		return x.App
+	}
+	return ""
+}
+
+type FenceAppResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Pods of the app that still exist here; the fence holds at 0.
+	Pods          int32 `protobuf:"varint,1,opt,name=pods,proto3" json:"pods,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FenceAppResponse) Reset() {
+	*x = FenceAppResponse{}
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FenceAppResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FenceAppResponse) ProtoMessage() {}
+
+func (x *FenceAppResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FenceAppResponse.ProtoReflect.Descriptor instead.
+func (*FenceAppResponse) Descriptor() ([]byte, []int) {
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *FenceAppResponse) GetPods() int32 {
+	if x != nil {
+		return x.Pods
+	}
+	return 0
 }
 
 type DeleteWorkloadRequest struct {
@@ -355,7 +652,7 @@ type DeleteWorkloadRequest struct {
 
 func (x *DeleteWorkloadRequest) Reset() {
 	*x = DeleteWorkloadRequest{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[5]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -367,7 +664,7 @@ func (x *DeleteWorkloadRequest) String() string {
 func (*DeleteWorkloadRequest) ProtoMessage() {}
 
 func (x *DeleteWorkloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[5]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -380,7 +677,7 @@ func (x *DeleteWorkloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWorkloadRequest.ProtoReflect.Descriptor instead.
 func (*DeleteWorkloadRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{5}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DeleteWorkloadRequest) GetEpoch() int64 {
@@ -412,7 +709,7 @@ type DeleteWorkloadResponse struct {
 
 func (x *DeleteWorkloadResponse) Reset() {
 	*x = DeleteWorkloadResponse{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[6]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -424,7 +721,7 @@ func (x *DeleteWorkloadResponse) String() string {
 func (*DeleteWorkloadResponse) ProtoMessage() {}
 
 func (x *DeleteWorkloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[6]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -437,7 +734,7 @@ func (x *DeleteWorkloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWorkloadResponse.ProtoReflect.Descriptor instead.
 func (*DeleteWorkloadResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{6}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{11}
 }
 
 // WorkloadState is what runs of an app here.
@@ -455,14 +752,20 @@ type WorkloadState struct {
 	// is available and no old one is left.
 	Settled bool `protobuf:"varint,7,opt,name=settled,proto3" json:"settled,omitempty"`
 	// What is wrong, in a sentence: the leaf cause.
-	Message       string `protobuf:"bytes,8,opt,name=message,proto3" json:"message,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Message string `protobuf:"bytes,8,opt,name=message,proto3" json:"message,omitempty"`
+	// Pods that no node has taken for lack of room or of a fitting node.
+	UnschedulableReplicas int32 `protobuf:"varint,9,opt,name=unschedulable_replicas,json=unschedulableReplicas,proto3" json:"unschedulable_replicas,omitempty"`
+	// Since when there has been at least one; unset: there is none.
+	UnschedulableSince *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=unschedulable_since,json=unschedulableSince,proto3" json:"unschedulable_since,omitempty"`
+	// Why, in the scheduler's words.
+	UnschedulableReason string `protobuf:"bytes,11,opt,name=unschedulable_reason,json=unschedulableReason,proto3" json:"unschedulable_reason,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *WorkloadState) Reset() {
 	*x = WorkloadState{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[7]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -474,7 +777,7 @@ func (x *WorkloadState) String() string {
 func (*WorkloadState) ProtoMessage() {}
 
 func (x *WorkloadState) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[7]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -487,7 +790,7 @@ func (x *WorkloadState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkloadState.ProtoReflect.Descriptor instead.
 func (*WorkloadState) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{7}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *WorkloadState) GetApp() string {
@@ -546,6 +849,27 @@ func (x *WorkloadState) GetMessage() string {
 	return ""
 }
 
+func (x *WorkloadState) GetUnschedulableReplicas() int32 {
+	if x != nil {
+		return x.UnschedulableReplicas
+	}
+	return 0
+}
+
+func (x *WorkloadState) GetUnschedulableSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UnschedulableSince
+	}
+	return nil
+}
+
+func (x *WorkloadState) GetUnschedulableReason() string {
+	if x != nil {
+		return x.UnschedulableReason
+	}
+	return ""
+}
+
 type ListWorkloadsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -554,7 +878,7 @@ type ListWorkloadsRequest struct {
 
 func (x *ListWorkloadsRequest) Reset() {
 	*x = ListWorkloadsRequest{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[8]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -566,7 +890,7 @@ func (x *ListWorkloadsRequest) String() string {
 func (*ListWorkloadsRequest) ProtoMessage() {}
 
 func (x *ListWorkloadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[8]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -579,7 +903,7 @@ func (x *ListWorkloadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkloadsRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkloadsRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{8}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{13}
 }
 
 type ListWorkloadsResponse struct {
@@ -592,7 +916,7 @@ type ListWorkloadsResponse struct {
 
 func (x *ListWorkloadsResponse) Reset() {
 	*x = ListWorkloadsResponse{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[9]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -604,7 +928,7 @@ func (x *ListWorkloadsResponse) String() string {
 func (*ListWorkloadsResponse) ProtoMessage() {}
 
 func (x *ListWorkloadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[9]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -617,7 +941,7 @@ func (x *ListWorkloadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkloadsResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkloadsResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{9}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListWorkloadsResponse) GetWorkloads() []*WorkloadState {
@@ -644,7 +968,7 @@ type ListPodsRequest struct {
 
 func (x *ListPodsRequest) Reset() {
 	*x = ListPodsRequest{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[10]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -656,7 +980,7 @@ func (x *ListPodsRequest) String() string {
 func (*ListPodsRequest) ProtoMessage() {}
 
 func (x *ListPodsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[10]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -669,7 +993,7 @@ func (x *ListPodsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPodsRequest.ProtoReflect.Descriptor instead.
 func (*ListPodsRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{10}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListPodsRequest) GetApp() string {
@@ -689,7 +1013,7 @@ type ListPodsResponse struct {
 
 func (x *ListPodsResponse) Reset() {
 	*x = ListPodsResponse{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[11]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -701,7 +1025,7 @@ func (x *ListPodsResponse) String() string {
 func (*ListPodsResponse) ProtoMessage() {}
 
 func (x *ListPodsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[11]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -714,7 +1038,7 @@ func (x *ListPodsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPodsResponse.ProtoReflect.Descriptor instead.
 func (*ListPodsResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{11}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListPodsResponse) GetPods() []*v1.Pod {
@@ -734,7 +1058,7 @@ type WatchEndpointsRequest struct {
 
 func (x *WatchEndpointsRequest) Reset() {
 	*x = WatchEndpointsRequest{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[12]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -746,7 +1070,7 @@ func (x *WatchEndpointsRequest) String() string {
 func (*WatchEndpointsRequest) ProtoMessage() {}
 
 func (x *WatchEndpointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[12]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -759,7 +1083,7 @@ func (x *WatchEndpointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEndpointsRequest.ProtoReflect.Descriptor instead.
 func (*WatchEndpointsRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{12}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WatchEndpointsRequest) GetApps() []string {
@@ -783,7 +1107,7 @@ type WatchEndpointsResponse struct {
 
 func (x *WatchEndpointsResponse) Reset() {
 	*x = WatchEndpointsResponse{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[13]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -795,7 +1119,7 @@ func (x *WatchEndpointsResponse) String() string {
 func (*WatchEndpointsResponse) ProtoMessage() {}
 
 func (x *WatchEndpointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[13]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -808,7 +1132,7 @@ func (x *WatchEndpointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEndpointsResponse.ProtoReflect.Descriptor instead.
 func (*WatchEndpointsResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{13}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WatchEndpointsResponse) GetEndpoints() *WatchEndpointsResponse_AppEndpoints {
@@ -844,7 +1168,7 @@ type WatchEndpointsResponse_AppEndpoints struct {
 
 func (x *WatchEndpointsResponse_AppEndpoints) Reset() {
 	*x = WatchEndpointsResponse_AppEndpoints{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[14]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -856,7 +1180,7 @@ func (x *WatchEndpointsResponse_AppEndpoints) String() string {
 func (*WatchEndpointsResponse_AppEndpoints) ProtoMessage() {}
 
 func (x *WatchEndpointsResponse_AppEndpoints) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[14]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -869,7 +1193,7 @@ func (x *WatchEndpointsResponse_AppEndpoints) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use WatchEndpointsResponse_AppEndpoints.ProtoReflect.Descriptor instead.
 func (*WatchEndpointsResponse_AppEndpoints) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{13, 0}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{18, 0}
 }
 
 func (x *WatchEndpointsResponse_AppEndpoints) GetApp() string {
@@ -891,7 +1215,7 @@ var File_gantry_ipaas_v1_ipaas_proto protoreflect.FileDescriptor
 const file_gantry_ipaas_v1_ipaas_proto_rawDesc = "" +
 	"\n" +
 	"\x1bgantry/ipaas/v1/ipaas.proto\x12\x0fgantry.ipaas.v1\x1a\x1bbuf/validate/validate.proto\x1a\x13gantry/v1/app.proto\x1a\x17gantry/v1/cluster.proto\x1a\x17gantry/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x18\n" +
-	"\x16GetClusterStateRequest\"\xbe\x02\n" +
+	"\x16GetClusterStateRequest\"\xeb\x02\n" +
 	"\x17GetClusterStateResponse\x12\x1a\n" +
 	"\bidentity\x18\x01 \x01(\tR\bidentity\x12(\n" +
 	"\x10api_server_ready\x18\x02 \x01(\bR\x0eapiServerReady\x12*\n" +
@@ -899,7 +1223,12 @@ const file_gantry_ipaas_v1_ipaas_proto_rawDesc = "" +
 	"\x05nodes\x18\x04 \x03(\v2\x17.gantry.v1.NodeCapacityR\x05nodes\x12-\n" +
 	"\x12kubernetes_version\x18\x05 \x01(\tR\x11kubernetesVersion\x12=\n" +
 	"\fobserve_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\vobserveTime\x12\x14\n" +
-	"\x05epoch\x18\a \x01(\x03R\x05epoch\"\xbc\x01\n" +
+	"\x05epoch\x18\a \x01(\x03R\x05epoch\x12+\n" +
+	"\x03dns\x18\b \x01(\v2\x19.gantry.ipaas.v1.DnsCheckR\x03dns\"b\n" +
+	"\bDnsCheck\x12\x0e\n" +
+	"\x02ok\x18\x01 \x01(\bR\x02ok\x12\x16\n" +
+	"\x06detail\x18\x02 \x01(\tR\x06detail\x12.\n" +
+	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xbc\x01\n" +
 	"\bWorkload\x12\"\n" +
 	"\x03app\x18\x01 \x01(\tB\x10\xbaH\rr\v:\tprojects/R\x03app\x12\x18\n" +
 	"\arelease\x18\x02 \x01(\x05R\arelease\x12\x1d\n" +
@@ -911,12 +1240,26 @@ const file_gantry_ipaas_v1_ipaas_proto_rawDesc = "" +
 	"\bidentity\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\bidentity\x12=\n" +
 	"\bworkload\x18\x03 \x01(\v2\x19.gantry.ipaas.v1.WorkloadB\x06\xbaH\x03\xc8\x01\x01R\bworkload\"M\n" +
 	"\x15ApplyWorkloadResponse\x124\n" +
-	"\x05state\x18\x01 \x01(\v2\x1e.gantry.ipaas.v1.WorkloadStateR\x05state\"\x7f\n" +
+	"\x05state\x18\x01 \x01(\v2\x1e.gantry.ipaas.v1.WorkloadStateR\x05state\"\xc3\x01\n" +
+	"\x12ApplyConfigRequest\x12\x1d\n" +
+	"\x05epoch\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\x05epoch\x12#\n" +
+	"\bidentity\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\bidentity\x12\"\n" +
+	"\x03app\x18\x03 \x01(\tB\x10\xbaH\rr\v:\tprojects/R\x03app\x12\x18\n" +
+	"\arelease\x18\x04 \x01(\x05R\arelease\x12+\n" +
+	"\x05files\x18\x05 \x03(\v2\x15.gantry.v1.ConfigFileR\x05files\"-\n" +
+	"\x13ApplyConfigResponse\x12\x16\n" +
+	"\x06object\x18\x01 \x01(\tR\x06object\"y\n" +
+	"\x0fFenceAppRequest\x12\x1d\n" +
+	"\x05epoch\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\x05epoch\x12#\n" +
+	"\bidentity\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\bidentity\x12\"\n" +
+	"\x03app\x18\x03 \x01(\tB\x10\xbaH\rr\v:\tprojects/R\x03app\"&\n" +
+	"\x10FenceAppResponse\x12\x12\n" +
+	"\x04pods\x18\x01 \x01(\x05R\x04pods\"\x7f\n" +
 	"\x15DeleteWorkloadRequest\x12\x1d\n" +
 	"\x05epoch\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\x05epoch\x12#\n" +
 	"\bidentity\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\bidentity\x12\"\n" +
 	"\x03app\x18\x03 \x01(\tB\x10\xbaH\rr\v:\tprojects/R\x03app\"\x18\n" +
-	"\x16DeleteWorkloadResponse\"\x8c\x02\n" +
+	"\x16DeleteWorkloadResponse\"\xc3\x03\n" +
 	"\rWorkloadState\x12\x10\n" +
 	"\x03app\x18\x01 \x01(\tR\x03app\x12\x18\n" +
 	"\arelease\x18\x02 \x01(\x05R\arelease\x12\x1a\n" +
@@ -925,7 +1268,11 @@ const file_gantry_ipaas_v1_ipaas_proto_rawDesc = "" +
 	"\x10updated_replicas\x18\x05 \x01(\x05R\x0fupdatedReplicas\x12-\n" +
 	"\x12available_replicas\x18\x06 \x01(\x05R\x11availableReplicas\x12\x18\n" +
 	"\asettled\x18\a \x01(\bR\asettled\x12\x18\n" +
-	"\amessage\x18\b \x01(\tR\amessage\"\x16\n" +
+	"\amessage\x18\b \x01(\tR\amessage\x125\n" +
+	"\x16unschedulable_replicas\x18\t \x01(\x05R\x15unschedulableReplicas\x12K\n" +
+	"\x13unschedulable_since\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x12unschedulableSince\x121\n" +
+	"\x14unschedulable_reason\x18\v \x01(\tR\x13unschedulableReason\"\x16\n" +
 	"\x14ListWorkloadsRequest\"q\n" +
 	"\x15ListWorkloadsResponse\x12<\n" +
 	"\tworkloads\x18\x01 \x03(\v2\x1e.gantry.ipaas.v1.WorkloadStateR\tworkloads\x12\x1a\n" +
@@ -942,10 +1289,12 @@ const file_gantry_ipaas_v1_ipaas_proto_rawDesc = "" +
 	"\bidentity\x18\x03 \x01(\tR\bidentity\x1a>\n" +
 	"\fAppEndpoints\x12\x10\n" +
 	"\x03app\x18\x01 \x01(\tR\x03app\x12\x1c\n" +
-	"\taddresses\x18\x02 \x03(\tR\taddresses2\xbf\x05\n" +
+	"\taddresses\x18\x02 \x03(\tR\taddresses2\x8e\a\n" +
 	"\fIpaasService\x12w\n" +
 	"\x0fGetClusterState\x12'.gantry.ipaas.v1.GetClusterStateRequest\x1a(.gantry.ipaas.v1.GetClusterStateResponse\"\x11\x8a\xe7\x18\ripaas.observe\x12p\n" +
-	"\rApplyWorkload\x12%.gantry.ipaas.v1.ApplyWorkloadRequest\x1a&.gantry.ipaas.v1.ApplyWorkloadResponse\"\x10\x8a\xe7\x18\fipaas.change\x12s\n" +
+	"\rApplyWorkload\x12%.gantry.ipaas.v1.ApplyWorkloadRequest\x1a&.gantry.ipaas.v1.ApplyWorkloadResponse\"\x10\x8a\xe7\x18\fipaas.change\x12j\n" +
+	"\vApplyConfig\x12#.gantry.ipaas.v1.ApplyConfigRequest\x1a$.gantry.ipaas.v1.ApplyConfigResponse\"\x10\x8a\xe7\x18\fipaas.change\x12a\n" +
+	"\bFenceApp\x12 .gantry.ipaas.v1.FenceAppRequest\x1a!.gantry.ipaas.v1.FenceAppResponse\"\x10\x8a\xe7\x18\fipaas.change\x12s\n" +
 	"\x0eDeleteWorkload\x12&.gantry.ipaas.v1.DeleteWorkloadRequest\x1a'.gantry.ipaas.v1.DeleteWorkloadResponse\"\x10\x8a\xe7\x18\fipaas.change\x12q\n" +
 	"\rListWorkloads\x12%.gantry.ipaas.v1.ListWorkloadsRequest\x1a&.gantry.ipaas.v1.ListWorkloadsResponse\"\x11\x8a\xe7\x18\ripaas.observe\x12b\n" +
 	"\bListPods\x12 .gantry.ipaas.v1.ListPodsRequest\x1a!.gantry.ipaas.v1.ListPodsResponse\"\x11\x8a\xe7\x18\ripaas.observe\x12x\n" +
@@ -965,54 +1314,68 @@ func file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP() []byte {
 	return file_gantry_ipaas_v1_ipaas_proto_rawDescData
 }
 
-var file_gantry_ipaas_v1_ipaas_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_gantry_ipaas_v1_ipaas_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_gantry_ipaas_v1_ipaas_proto_goTypes = []any{
 	(*GetClusterStateRequest)(nil),              // 0: gantry.ipaas.v1.GetClusterStateRequest
 	(*GetClusterStateResponse)(nil),             // 1: gantry.ipaas.v1.GetClusterStateResponse
-	(*Workload)(nil),                            // 2: gantry.ipaas.v1.Workload
-	(*ApplyWorkloadRequest)(nil),                // 3: gantry.ipaas.v1.ApplyWorkloadRequest
-	(*ApplyWorkloadResponse)(nil),               // 4: gantry.ipaas.v1.ApplyWorkloadResponse
-	(*DeleteWorkloadRequest)(nil),               // 5: gantry.ipaas.v1.DeleteWorkloadRequest
-	(*DeleteWorkloadResponse)(nil),              // 6: gantry.ipaas.v1.DeleteWorkloadResponse
-	(*WorkloadState)(nil),                       // 7: gantry.ipaas.v1.WorkloadState
-	(*ListWorkloadsRequest)(nil),                // 8: gantry.ipaas.v1.ListWorkloadsRequest
-	(*ListWorkloadsResponse)(nil),               // 9: gantry.ipaas.v1.ListWorkloadsResponse
-	(*ListPodsRequest)(nil),                     // 10: gantry.ipaas.v1.ListPodsRequest
-	(*ListPodsResponse)(nil),                    // 11: gantry.ipaas.v1.ListPodsResponse
-	(*WatchEndpointsRequest)(nil),               // 12: gantry.ipaas.v1.WatchEndpointsRequest
-	(*WatchEndpointsResponse)(nil),              // 13: gantry.ipaas.v1.WatchEndpointsResponse
-	(*WatchEndpointsResponse_AppEndpoints)(nil), // 14: gantry.ipaas.v1.WatchEndpointsResponse.AppEndpoints
-	(*v1.NodeCapacity)(nil),                     // 15: gantry.v1.NodeCapacity
-	(*timestamppb.Timestamp)(nil),               // 16: google.protobuf.Timestamp
-	(*v1.AppSpec)(nil),                          // 17: gantry.v1.AppSpec
-	(*v1.Pod)(nil),                              // 18: gantry.v1.Pod
+	(*DnsCheck)(nil),                            // 2: gantry.ipaas.v1.DnsCheck
+	(*Workload)(nil),                            // 3: gantry.ipaas.v1.Workload
+	(*ApplyWorkloadRequest)(nil),                // 4: gantry.ipaas.v1.ApplyWorkloadRequest
+	(*ApplyWorkloadResponse)(nil),               // 5: gantry.ipaas.v1.ApplyWorkloadResponse
+	(*ApplyConfigRequest)(nil),                  // 6: gantry.ipaas.v1.ApplyConfigRequest
+	(*ApplyConfigResponse)(nil),                 // 7: gantry.ipaas.v1.ApplyConfigResponse
+	(*FenceAppRequest)(nil),                     // 8: gantry.ipaas.v1.FenceAppRequest
+	(*FenceAppResponse)(nil),                    // 9: gantry.ipaas.v1.FenceAppResponse
+	(*DeleteWorkloadRequest)(nil),               // 10: gantry.ipaas.v1.DeleteWorkloadRequest
+	(*DeleteWorkloadResponse)(nil),              // 11: gantry.ipaas.v1.DeleteWorkloadResponse
+	(*WorkloadState)(nil),                       // 12: gantry.ipaas.v1.WorkloadState
+	(*ListWorkloadsRequest)(nil),                // 13: gantry.ipaas.v1.ListWorkloadsRequest
+	(*ListWorkloadsResponse)(nil),               // 14: gantry.ipaas.v1.ListWorkloadsResponse
+	(*ListPodsRequest)(nil),                     // 15: gantry.ipaas.v1.ListPodsRequest
+	(*ListPodsResponse)(nil),                    // 16: gantry.ipaas.v1.ListPodsResponse
+	(*WatchEndpointsRequest)(nil),               // 17: gantry.ipaas.v1.WatchEndpointsRequest
+	(*WatchEndpointsResponse)(nil),              // 18: gantry.ipaas.v1.WatchEndpointsResponse
+	(*WatchEndpointsResponse_AppEndpoints)(nil), // 19: gantry.ipaas.v1.WatchEndpointsResponse.AppEndpoints
+	(*v1.NodeCapacity)(nil),                     // 20: gantry.v1.NodeCapacity
+	(*timestamppb.Timestamp)(nil),               // 21: google.protobuf.Timestamp
+	(*v1.AppSpec)(nil),                          // 22: gantry.v1.AppSpec
+	(*v1.ConfigFile)(nil),                       // 23: gantry.v1.ConfigFile
+	(*v1.Pod)(nil),                              // 24: gantry.v1.Pod
 }
 var file_gantry_ipaas_v1_ipaas_proto_depIdxs = []int32{
-	15, // 0: gantry.ipaas.v1.GetClusterStateResponse.nodes:type_name -> gantry.v1.NodeCapacity
-	16, // 1: gantry.ipaas.v1.GetClusterStateResponse.observe_time:type_name -> google.protobuf.Timestamp
-	17, // 2: gantry.ipaas.v1.Workload.spec:type_name -> gantry.v1.AppSpec
-	2,  // 3: gantry.ipaas.v1.ApplyWorkloadRequest.workload:type_name -> gantry.ipaas.v1.Workload
-	7,  // 4: gantry.ipaas.v1.ApplyWorkloadResponse.state:type_name -> gantry.ipaas.v1.WorkloadState
-	7,  // 5: gantry.ipaas.v1.ListWorkloadsResponse.workloads:type_name -> gantry.ipaas.v1.WorkloadState
-	18, // 6: gantry.ipaas.v1.ListPodsResponse.pods:type_name -> gantry.v1.Pod
-	14, // 7: gantry.ipaas.v1.WatchEndpointsResponse.endpoints:type_name -> gantry.ipaas.v1.WatchEndpointsResponse.AppEndpoints
-	0,  // 8: gantry.ipaas.v1.IpaasService.GetClusterState:input_type -> gantry.ipaas.v1.GetClusterStateRequest
-	3,  // 9: gantry.ipaas.v1.IpaasService.ApplyWorkload:input_type -> gantry.ipaas.v1.ApplyWorkloadRequest
-	5,  // 10: gantry.ipaas.v1.IpaasService.DeleteWorkload:input_type -> gantry.ipaas.v1.DeleteWorkloadRequest
-	8,  // 11: gantry.ipaas.v1.IpaasService.ListWorkloads:input_type -> gantry.ipaas.v1.ListWorkloadsRequest
-	10, // 12: gantry.ipaas.v1.IpaasService.ListPods:input_type -> gantry.ipaas.v1.ListPodsRequest
-	12, // 13: gantry.ipaas.v1.IpaasService.WatchEndpoints:input_type -> gantry.ipaas.v1.WatchEndpointsRequest
-	1,  // 14: gantry.ipaas.v1.IpaasService.GetClusterState:output_type -> gantry.ipaas.v1.GetClusterStateResponse
-	4,  // 15: gantry.ipaas.v1.IpaasService.ApplyWorkload:output_type -> gantry.ipaas.v1.ApplyWorkloadResponse
-	6,  // 16: gantry.ipaas.v1.IpaasService.DeleteWorkload:output_type -> gantry.ipaas.v1.DeleteWorkloadResponse
-	9,  // 17: gantry.ipaas.v1.IpaasService.ListWorkloads:output_type -> gantry.ipaas.v1.ListWorkloadsResponse
-	11, // 18: gantry.ipaas.v1.IpaasService.ListPods:output_type -> gantry.ipaas.v1.ListPodsResponse
-	13, // 19: gantry.ipaas.v1.IpaasService.WatchEndpoints:output_type -> gantry.ipaas.v1.WatchEndpointsResponse
-	14, // [14:20] is the sub-list for method output_type
-	8,  // [8:14] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	20, // 0: gantry.ipaas.v1.GetClusterStateResponse.nodes:type_name -> gantry.v1.NodeCapacity
+	21, // 1: gantry.ipaas.v1.GetClusterStateResponse.observe_time:type_name -> google.protobuf.Timestamp
+	2,  // 2: gantry.ipaas.v1.GetClusterStateResponse.dns:type_name -> gantry.ipaas.v1.DnsCheck
+	21, // 3: gantry.ipaas.v1.DnsCheck.time:type_name -> google.protobuf.Timestamp
+	22, // 4: gantry.ipaas.v1.Workload.spec:type_name -> gantry.v1.AppSpec
+	3,  // 5: gantry.ipaas.v1.ApplyWorkloadRequest.workload:type_name -> gantry.ipaas.v1.Workload
+	12, // 6: gantry.ipaas.v1.ApplyWorkloadResponse.state:type_name -> gantry.ipaas.v1.WorkloadState
+	23, // 7: gantry.ipaas.v1.ApplyConfigRequest.files:type_name -> gantry.v1.ConfigFile
+	21, // 8: gantry.ipaas.v1.WorkloadState.unschedulable_since:type_name -> google.protobuf.Timestamp
+	12, // 9: gantry.ipaas.v1.ListWorkloadsResponse.workloads:type_name -> gantry.ipaas.v1.WorkloadState
+	24, // 10: gantry.ipaas.v1.ListPodsResponse.pods:type_name -> gantry.v1.Pod
+	19, // 11: gantry.ipaas.v1.WatchEndpointsResponse.endpoints:type_name -> gantry.ipaas.v1.WatchEndpointsResponse.AppEndpoints
+	0,  // 12: gantry.ipaas.v1.IpaasService.GetClusterState:input_type -> gantry.ipaas.v1.GetClusterStateRequest
+	4,  // 13: gantry.ipaas.v1.IpaasService.ApplyWorkload:input_type -> gantry.ipaas.v1.ApplyWorkloadRequest
+	6,  // 14: gantry.ipaas.v1.IpaasService.ApplyConfig:input_type -> gantry.ipaas.v1.ApplyConfigRequest
+	8,  // 15: gantry.ipaas.v1.IpaasService.FenceApp:input_type -> gantry.ipaas.v1.FenceAppRequest
+	10, // 16: gantry.ipaas.v1.IpaasService.DeleteWorkload:input_type -> gantry.ipaas.v1.DeleteWorkloadRequest
+	13, // 17: gantry.ipaas.v1.IpaasService.ListWorkloads:input_type -> gantry.ipaas.v1.ListWorkloadsRequest
+	15, // 18: gantry.ipaas.v1.IpaasService.ListPods:input_type -> gantry.ipaas.v1.ListPodsRequest
+	17, // 19: gantry.ipaas.v1.IpaasService.WatchEndpoints:input_type -> gantry.ipaas.v1.WatchEndpointsRequest
+	1,  // 20: gantry.ipaas.v1.IpaasService.GetClusterState:output_type -> gantry.ipaas.v1.GetClusterStateResponse
+	5,  // 21: gantry.ipaas.v1.IpaasService.ApplyWorkload:output_type -> gantry.ipaas.v1.ApplyWorkloadResponse
+	7,  // 22: gantry.ipaas.v1.IpaasService.ApplyConfig:output_type -> gantry.ipaas.v1.ApplyConfigResponse
+	9,  // 23: gantry.ipaas.v1.IpaasService.FenceApp:output_type -> gantry.ipaas.v1.FenceAppResponse
+	11, // 24: gantry.ipaas.v1.IpaasService.DeleteWorkload:output_type -> gantry.ipaas.v1.DeleteWorkloadResponse
+	14, // 25: gantry.ipaas.v1.IpaasService.ListWorkloads:output_type -> gantry.ipaas.v1.ListWorkloadsResponse
+	16, // 26: gantry.ipaas.v1.IpaasService.ListPods:output_type -> gantry.ipaas.v1.ListPodsResponse
+	18, // 27: gantry.ipaas.v1.IpaasService.WatchEndpoints:output_type -> gantry.ipaas.v1.WatchEndpointsResponse
+	20, // [20:28] is the sub-list for method output_type
+	12, // [12:20] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_gantry_ipaas_v1_ipaas_proto_init() }
@@ -1026,7 +1389,7 @@ func file_gantry_ipaas_v1_ipaas_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gantry_ipaas_v1_ipaas_proto_rawDesc), len(file_gantry_ipaas_v1_ipaas_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,6 +24,8 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	IpaasService_GetClusterState_FullMethodName = "/gantry.ipaas.v1.IpaasService/GetClusterState"
 	IpaasService_ApplyWorkload_FullMethodName   = "/gantry.ipaas.v1.IpaasService/ApplyWorkload"
+	IpaasService_ApplyConfig_FullMethodName     = "/gantry.ipaas.v1.IpaasService/ApplyConfig"
+	IpaasService_FenceApp_FullMethodName        = "/gantry.ipaas.v1.IpaasService/FenceApp"
 	IpaasService_DeleteWorkload_FullMethodName  = "/gantry.ipaas.v1.IpaasService/DeleteWorkload"
 	IpaasService_ListWorkloads_FullMethodName   = "/gantry.ipaas.v1.IpaasService/ListWorkloads"
 	IpaasService_ListPods_FullMethodName        = "/gantry.ipaas.v1.IpaasService/ListPods"
@@ -43,6 +45,13 @@ type IpaasServiceClient interface {
 	// FAILED_PRECONDITION with reason STALE_EPOCH when a newer leader has been
 	// seen, WRONG_CLUSTER when the identity differs.
 	ApplyWorkload(ctx context.Context, in *ApplyWorkloadRequest, opts ...grpc.CallOption) (*ApplyWorkloadResponse, error)
+	// Puts an app's configuration files here, named by their content, before a
+	// workload needs them. Idempotent; refused like ApplyWorkload.
+	ApplyConfig(ctx context.Context, in *ApplyConfigRequest, opts ...grpc.CallOption) (*ApplyConfigResponse, error)
+	// Takes the right to start class SINGLE apps from a leader that may still
+	// be alive: from the answer on, nothing of that app starts here with an
+	// older epoch, and none of its pods runs.
+	FenceApp(ctx context.Context, in *FenceAppRequest, opts ...grpc.CallOption) (*FenceAppResponse, error)
 	// Removes one app's objects. Deleting what is not there is no error.
 	DeleteWorkload(ctx context.Context, in *DeleteWorkloadRequest, opts ...grpc.CallOption) (*DeleteWorkloadResponse, error)
 	// States of all apps that Gantry runs here, from caches that have synced;
@@ -79,6 +88,26 @@ func (c *ipaasServiceClient) ApplyWorkload(ctx context.Context, in *ApplyWorkloa
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ApplyWorkloadResponse)
 	err := c.cc.Invoke(ctx, IpaasService_ApplyWorkload_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *ipaasServiceClient) ApplyConfig(ctx context.Context, in *ApplyConfigRequest, opts ...grpc.CallOption) (*ApplyConfigResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ApplyConfigResponse)
+	err := c.cc.Invoke(ctx, IpaasService_ApplyConfig_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *ipaasServiceClient) FenceApp(ctx context.Context, in *FenceAppRequest, opts ...grpc.CallOption) (*FenceAppResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FenceAppResponse)
+	err := c.cc.Invoke(ctx, IpaasService_FenceApp_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -147,6 +176,13 @@ type IpaasServiceServer interface {
 	// FAILED_PRECONDITION with reason STALE_EPOCH when a newer leader has been
 	// seen, WRONG_CLUSTER when the identity differs.
 	ApplyWorkload(context.Context, *ApplyWorkloadRequest) (*ApplyWorkloadResponse, error)
+	// Puts an app's configuration files here, named by their content, before a
+	// workload needs them. Idempotent; refused like ApplyWorkload.
+	ApplyConfig(context.Context, *ApplyConfigRequest) (*ApplyConfigResponse, error)
+	// Takes the right to start class SINGLE apps from a leader that may still
+	// be alive: from the answer on, nothing of that app starts here with an
+	// older epoch, and none of its pods runs.
+	FenceApp(context.Context, *FenceAppRequest) (*FenceAppResponse, error)
 	// Removes one app's objects. Deleting what is not there is no error.
 	DeleteWorkload(context.Context, *DeleteWorkloadRequest) (*DeleteWorkloadResponse, error)
 	// States of all apps that Gantry runs here, from caches that have synced;
@@ -174,6 +210,12 @@ func (UnimplementedIpaasServiceServer) GetClusterState(context.Context, *GetClus
 }
 func (UnimplementedIpaasServiceServer) ApplyWorkload(context.Context, *ApplyWorkloadRequest) (*ApplyWorkloadResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ApplyWorkload not implemented")
+}
+func (UnimplementedIpaasServiceServer) ApplyConfig(context.Context, *ApplyConfigRequest) (*ApplyConfigResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ApplyConfig not implemented")
+}
+func (UnimplementedIpaasServiceServer) FenceApp(context.Context, *FenceAppRequest) (*FenceAppResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method FenceApp not implemented")
 }
 func (UnimplementedIpaasServiceServer) DeleteWorkload(context.Context, *DeleteWorkloadRequest) (*DeleteWorkloadResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteWorkload not implemented")
@@ -240,6 +282,42 @@ func _IpaasService_ApplyWorkload_Handler(srv interface{}, ctx context.Context, d
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(IpaasServiceServer).ApplyWorkload(ctx, req.(*ApplyWorkloadRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IpaasService_ApplyConfig_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApplyConfigRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IpaasServiceServer).ApplyConfig(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IpaasService_ApplyConfig_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IpaasServiceServer).ApplyConfig(ctx, req.(*ApplyConfigRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IpaasService_FenceApp_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FenceAppRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IpaasServiceServer).FenceApp(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IpaasService_FenceApp_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IpaasServiceServer).FenceApp(ctx, req.(*FenceAppRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -323,6 +401,14 @@ var IpaasService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ApplyWorkload",
 			Handler:    _IpaasService_ApplyWorkload_Handler,
+		},
+		{
+			MethodName: "ApplyConfig",
+			Handler:    _IpaasService_ApplyConfig_Handler,
+		},
+		{
+			MethodName: "FenceApp",
+			Handler:    _IpaasService_FenceApp_Handler,
 		},
 		{
 			MethodName: "DeleteWorkload",
