@@ -23,7 +23,8 @@ var (
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if missing() == "" {
+	// GANTRY_E2E_KEEP leaves the platform to the one who works on a scenario.
+	if missing() == "" && os.Getenv("GANTRY_E2E_KEEP") == "" {
 		_ = command(context.Background(), "local", "down").Run() // also after a failure
 	}
 	os.Exit(code)
@@ -75,7 +76,8 @@ type result struct {
 // gantry runs the command line for at most two minutes.
 func gantry(t *testing.T, stdin string, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	// Cleaning up uses it too, when the test's own context has ended.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute)
 	defer cancel()
 	cmd := command(ctx, args...)
 	var out, err bytes.Buffer
@@ -137,6 +139,12 @@ type app struct {
 		DesiredReplicas int  `json:"desiredReplicas"`
 		ReadyReplicas   int  `json:"readyReplicas"`
 		Progressing     bool `json:"progressing"`
+		Assignments     []struct {
+			Cluster       string `json:"cluster"`
+			Replicas      int    `json:"replicas"`
+			ReadyReplicas int    `json:"readyReplicas"`
+			Release       int    `json:"release"`
+		} `json:"assignments"`
 	} `json:"status"`
 }
 

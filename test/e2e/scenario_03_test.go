@@ -41,12 +41,11 @@ func newREST(t *testing.T) *rest {
 	}, strings.TrimSpace(string(token))}
 }
 
-// call gives the status and the body as JSON.
-func (r *rest) call(method, path, body string, headers ...string) (int, map[string]any) {
-	r.t.Helper()
+// try gives the status and the body, or why there is none.
+func (r *rest) try(method, path, body string, headers ...string) (int, []byte, error) {
 	request, err := http.NewRequestWithContext(r.t.Context(), method, "https://127.0.0.1:8443"+path, strings.NewReader(body))
 	if err != nil {
-		r.t.Fatal(err)
+		return 0, nil, err
 	}
 	if r.token != "" {
 		request.Header.Set("Authorization", "Bearer "+r.token)
@@ -56,10 +55,17 @@ func (r *rest) call(method, path, body string, headers ...string) (int, map[stri
 	}
 	response, err := r.client.Do(request)
 	if err != nil {
-		r.t.Fatal(err)
+		return 0, nil, err
 	}
 	defer response.Body.Close()
 	b, err := io.ReadAll(response.Body)
+	return response.StatusCode, b, err
+}
+
+// call gives the status and the body as JSON.
+func (r *rest) call(method, path, body string, headers ...string) (int, map[string]any) {
+	r.t.Helper()
+	code, b, err := r.try(method, path, body, headers...)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -67,7 +73,7 @@ func (r *rest) call(method, path, body string, headers ...string) (int, map[stri
 	if err := json.Unmarshal(b, &v); err != nil {
 		r.t.Fatalf("%s %s answers %q", method, path, b)
 	}
-	return response.StatusCode, v
+	return code, v
 }
 
 // want checks status and, in an error, the reason.

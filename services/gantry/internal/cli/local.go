@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -17,12 +18,14 @@ const upTimeout = time.Hour
 func (s *runner) localCommand() *cobra.Command {
 	o := &local.Options{Progress: s.Err}
 	g := group("local", "Run the whole platform on this machine",
-		s.localUp(o), s.localDown(o), s.localStatus(o), s.localCheck(o), s.localParts(o),
+		s.localUp(o), s.localDown(o), s.localStatus(o), s.localCheck(o), s.localParts(o), s.localImage(o),
 		s.localGroup("kill", "Kill every process of a group, as a disaster would", "killed", o),
 		s.localGroup("start", "Start a killed group again", "started", o),
+		s.localSite("cut", "Drop every packet between a site and the rest, as a cut cable does", local.Cut, o),
+		s.localSite("mend", "Give a site its network back", local.Mend, o),
 		s.localSupervise(o))
 	flags := g.PersistentFlags()
-	flags.StringVar(&o.Dir, "dir", "", "folder of all data, logs, keys and parts (default .local)")
+	flags.StringVar(&o.Dir, "dir", "", "folder of all data, logs and keys (default .local)")
 	flags.StringVar(&o.BinDir, "bin-dir", "", "folder of the services' programs (default that of this program)")
 	return g
 }
@@ -32,7 +35,10 @@ func (s *runner) localUp(o *local.Options) *cobra.Command {
 		Use:   "up",
 		Short: "Start what is not running, and wait until all is ready",
 		Long: `Starts two Kubernetes clusters with real containers, two load balancer nodes and
-the platform's services. Needs root.`,
+the platform's services. Needs root.
+
+With --nodes=fake the same Kubernetes control planes and services run on loopback with
+simulated nodes, without root: decisions are real, containers and traffic are not.`,
 		Args: cobra.NoArgs,
 		RunE: s.run(func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := s.deadline(cmd.Context(), upTimeout)
@@ -58,7 +64,7 @@ func (s *runner) localParts(o *local.Options) *cobra.Command {
 }
 
 func nodesFlag(cmd *cobra.Command, o *local.Options) {
-	cmd.Flags().StringVar(&o.Nodes, "nodes", local.NodesReal, "real; simulated nodes (fake) are not available yet")
+	cmd.Flags().StringVar(&o.Nodes, "nodes", local.NodesReal, "real, or fake: simulated nodes, on loopback, without root")
 	_ = cmd.RegisterFlagCompletionFunc("nodes", cobra.FixedCompletions([]string{local.NodesReal, local.NodesFake}, noFiles)) // the flag is there
 }
 
@@ -154,6 +160,17 @@ func (s *runner) localGroup(verb, short, done string, o *local.Options) *cobra.C
 			}
 			fmt.Fprintf(s.Out, "%s %s\n", args[0], done)
 			return nil
+		}),
+	}
+}
+
+func (s *runner) localSite(verb, short string, do func(context.Context, local.Options, string) error, o *local.Options) *cobra.Command {
+	return &cobra.Command{
+		Use: verb + " SITE", Short: short, Args: cobra.ExactArgs(1), ValidArgs: []string{"site-a", "site-b"},
+		RunE: s.run(func(cmd *cobra.Command, args []string) error {
+			ctx, cancel := s.deadline(cmd.Context(), callTimeout)
+			defer cancel()
+			return do(ctx, *o, args[0])
 		}),
 	}
 }

@@ -13,6 +13,9 @@ func localReport(out io.Writer, r local.Report) {
 	if !r.Running {
 		return
 	}
+	if r.NotReal != "" {
+		fmt.Fprintf(out, "%s\n\n", r.NotReal)
+	}
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(w, "GROUP\tPART\tSTATE\tPID\tRESTARTS\tMEMORY\tLOG\tDETAIL")
 	for _, p := range r.Processes {
@@ -23,7 +26,11 @@ func localReport(out io.Writer, r local.Report) {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\n", p.Group, p.Name, p.State, p.PID, p.Restarts, mebibytes(p.MemoryBytes), p.Log, detail)
 	}
 	_ = w.Flush() // what cannot be written to standard output has no reader
-	fmt.Fprintf(out, "\n%d parts, %s of memory with all containers\n", len(r.Processes), mebibytes(r.MemoryBytes))
+	with := " with all containers"
+	if r.NotReal != "" {
+		with = ""
+	}
+	fmt.Fprintf(out, "\n%d parts, %s of memory%s\n", len(r.Processes), mebibytes(r.MemoryBytes), with)
 }
 
 func mebibytes(n int64) string { return fmt.Sprintf("%d MiB", n>>20) }

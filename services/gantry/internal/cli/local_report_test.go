@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"gantry.dev/pkg/fault"
@@ -18,6 +19,12 @@ func TestLocalReport(t *testing.T) {
 	golden(t, "local-status", out.String())
 	if err := notReady(report); !fault.HasReason(err, "LOCAL_NOT_READY") {
 		t.Errorf("got %v", err)
+	}
+	report.NotReal = "nodes are simulated"
+	out.Reset()
+	localReport(&out, report)
+	if !strings.HasPrefix(out.String(), "nodes are simulated\n") {
+		t.Errorf("what is not real is not said first:\n%s", out.String())
 	}
 	report.Ready = true
 	if err := notReady(report); err != nil {

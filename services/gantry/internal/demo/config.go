@@ -51,11 +51,15 @@ type Config struct {
 	// Prometheus that knows the CPU use of both clusters, for the picture;
 	// empty: "http://127.0.0.1:9490".
 	Prometheus string
+	// Alertmanager that must get the alarm about the lost cluster; empty:
+	// "http://127.0.0.1:9493".
+	Alertmanager string
 	// What is done and seen, one line each; the report goes to Out.
 	Progress, Out io.Writer
 
 	// Replaced in tests.
 	startLoad    func(context.Context, load.Config) (traffic, error)
+	countAlerts  func(ctx context.Context, alertmanager, kind, cluster string) (int, error)
 	publishImage func(ctx context.Context, dir, version string, registries []string) (digest string, err error)
 }
 
@@ -74,10 +78,14 @@ func (c Config) complete() (Config, error) {
 	c.Rate = orDefault(c.Rate, 200)
 	c.ClientNamespace = orDefault(c.ClientNamespace, "gantry-client")
 	c.Prometheus = orDefault(c.Prometheus, "http://127.0.0.1:9490")
+	c.Alertmanager = orDefault(c.Alertmanager, "http://127.0.0.1:9493")
 	c.Progress = orDefault(c.Progress, io.Discard)
 	c.Out = orDefault(c.Out, io.Discard)
 	if c.startLoad == nil {
 		c.startLoad = func(ctx context.Context, cfg load.Config) (traffic, error) { return load.Start(ctx, cfg) }
+	}
+	if c.countAlerts == nil {
+		c.countAlerts = countAlerts
 	}
 	if c.publishImage == nil {
 		c.publishImage = publishImage

@@ -35,6 +35,10 @@ func failback(ctx context.Context, s *stage) (outcome, error) {
 		return outcome{}, err
 	}
 	s.say("%s", describeApp(app))
+	if err := s.awaitAlert(ctx, "ClusterDown", cluster, false); err != nil {
+		return outcome{}, err
+	}
+	s.say("the alarm is over, in Alertmanager too")
 	if err := pause(ctx, 5*time.Second); err != nil {
 		return outcome{}, err
 	}

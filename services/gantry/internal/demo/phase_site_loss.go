@@ -29,6 +29,10 @@ func siteLoss(ctx context.Context, s *stage) (outcome, error) {
 	detected := time.Since(killed)
 	s.figures.detected = &detected
 	s.tellAlarm(ctx, alarm, detected)
+	if err := s.awaitAlert(ctx, alarm.GetKind(), cluster, true); err != nil {
+		return outcome{}, err
+	}
+	s.say("Alertmanager has it %s after the kill", round(time.Since(killed)))
 	if last, found := load.LastFailure(inPhase(s.load.Buckets(), "site-loss"), killed); found {
 		s.say("the last failed request was sent %s after the kill", round(last.Sent.Sub(killed)))
 	}

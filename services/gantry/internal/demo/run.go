@@ -96,7 +96,10 @@ func (s *stage) play(ctx context.Context, p phase) played {
 	if s.load != nil {
 		// A load that is gone shows as a phase without requests.
 		_ = s.load.Set(load.Control{Phase: p.name})
+		// What a fault of this phase hits must not be a request of the one before.
+		_ = s.load.Settle(ctx, s.previous+settledTag)
 	}
+	s.previous = p.name
 	out, err := p.play(ctx, s)
 	if err == nil {
 		err = s.settle(ctx, p.name)
@@ -111,10 +114,13 @@ func (s *stage) play(ctx context.Context, p phase) played {
 	return played{p, out, begin, time.Now()}
 }
 
+// settledTag is that of requests between the judgement of a phase and the next
+// phase.
+const settledTag = "/settled"
+
 // settle waits until the answers of a phase's requests are in.
 func (s *stage) settle(ctx context.Context, name string) error {
-	last := name + "/settled"
-	if err := s.load.Set(load.Control{Phase: last}); err != nil {
+	if err := s.load.Set(load.Control{Phase: name + settledTag}); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, briefPatience)

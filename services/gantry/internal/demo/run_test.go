@@ -28,7 +28,7 @@ func perform(t *testing.T, c *cloud) (r Report, told string, err error) {
 	err = Run(t.Context(), Config{
 		Client: c.client(), Platform: c, Example: exampleDir, OutputDir: dir, Keep: true,
 		LoadCommand: []string{"gantry", "load"}, Prometheus: "http://127.0.0.1:1", Progress: &progress, Out: &out,
-		startLoad: c.startLoad,
+		startLoad: c.startLoad, countAlerts: c.countAlerts,
 		publishImage: func(context.Context, string, string, []string) (string, error) {
 			return "sha256:" + strings.Repeat("0", 64), nil
 		},

@@ -19,6 +19,8 @@ type stage struct {
 	// load is set by the deploy phase and runs to the end.
 	load    traffic
 	figures figures
+	// previous is the name of the phase that was played last.
+	previous string
 	// When the steady load began and ended.
 	loadBegan, loadEnded time.Time
 

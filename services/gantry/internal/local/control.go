@@ -28,6 +28,9 @@ func Status(ctx context.Context, o Options) (Report, error) {
 	if fault.HasReason(err, "NOT_RUNNING") && ctx.Err() == nil {
 		return Report{}, nil
 	}
+	if running, e := o.load(); err == nil && e == nil && running.Nodes == NodesFake {
+		report.NotReal = notReal
+	}
 	return report, err
 }
 
@@ -50,6 +53,36 @@ func Start(ctx context.Context, o Options, group string) error {
 		return err
 	}
 	return supervisor.Dial(o.paths().Socket()).Start(ctx, group)
+}
+
+// Cut takes the network of a site away: packets are dropped, nothing refuses.
+// Mend, a Start of the site after a Kill, Up and Down give it back.
+func Cut(ctx context.Context, o Options, site string) error {
+	return withSite(o, site, func(s layout.Site) error {
+		return network.Cut(ctx, s, layout.Cgroup+"/"+layout.GroupPlatform)
+	})
+}
+
+// Mend gives a site its network back; it does nothing when it is there.
+func Mend(ctx context.Context, o Options, site string) error {
+	return withSite(o, site, func(s layout.Site) error { return network.Mend(ctx, s) })
+}
+
+func withSite(o Options, site string, do func(layout.Site) error) error {
+	o, err := o.load()
+	if err != nil {
+		return err
+	}
+	for _, s := range o.plan().Sites {
+		if s.Name != site {
+			continue
+		}
+		if s.Fake {
+			return fault.Precondition("NO_NETWORK", "simulated nodes have no network of their own")
+		}
+		return do(s)
+	}
+	return fault.Invalid("UNKNOWN_SITE", "there is no site %q; choose %s or %s", site, layout.GroupSiteA, layout.GroupSiteB)
 }
 
 // Supervise is the body of the hidden command that Up starts detached. It
@@ -78,32 +111,46 @@ func Supervise(ctx context.Context, o Options) error {
 	s.Run(ctx)
 	// The containers outlive the kubelet; they are ended here so that nobody
 	// else has to bury them.
-	swept := endContainers()
+	swept := endContainers(o)
 	stopServing()
 	return errors.Join(<-served, <-adopted, swept, os.Remove(o.supervisorRecord()))
 }
 
-func endContainers() error {
-	tree, err := cgroup.Find(cgroupRoot)
+// Registries returns host:port of every cluster's image registry (plain HTTP)
+// of the platform that was last started; KindPrecondition NOT_UP if none was.
+func Registries(o Options) ([]string, error) {
+	o, err := o.load()
 	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, s := range o.plan().Sites {
+		all = append(all, s.Registry())
+	}
+	return all, nil
+}
+
+func endContainers(o Options) error {
+	groups, err := o.groups()
+	if err != nil || groups == nil {
 		return err
 	}
-	return tree.Kill("", killLimit)
+	return groups.Kill("", killLimit)
 }
 
 func newSupervisor(o Options) (*supervisor.Supervisor, error) {
-	tree, err := cgroup.Find(cgroupRoot)
+	groups, err := o.groups()
 	if err != nil {
-		return nil, fault.Precondition("NO_CGROUP", "mount a cgroup v2 hierarchy: %w", err)
+		return nil, err
 	}
 	specs, err := supervisor.Select(o.specs(), o.Only)
 	if err != nil {
 		return nil, fault.Invalid("UNKNOWN_GROUP", "choose other groups: %w", err)
 	}
 	s, err := supervisor.New(supervisor.Config{
-		Specs: specs, Order: layout.Groups(), Groups: tree,
+		Specs: specs, Order: layout.Groups(), Groups: groups,
 		LogDir: filepath.Join(o.Dir, "log"), RunDir: o.paths().Run(),
-		Killed: killed, Revived: o.revived,
+		Killed: o.killed, Revived: o.revived,
 		Logger: slog.New(slog.NewJSONHandler(os.Stderr, nil)),
 	})
 	if err != nil {
@@ -112,18 +159,31 @@ func newSupervisor(o Options) (*supervisor.Supervisor, error) {
 	return s, nil
 }
 
+// groups holds processes together; simulated nodes have no containers that
+// would need it, and no right to it.
+func (o Options) groups() (supervisor.Groups, error) {
+	if o.Nodes == NodesFake {
+		return nil, nil
+	}
+	tree, err := cgroup.Find(cgroupRoot)
+	if err != nil {
+		return nil, fault.Precondition("NO_CGROUP", "mount a cgroup v2 hierarchy: %w", err)
+	}
+	return tree, nil
+}
+
 // specs are all processes of the platform.
 func (o Options) specs() []supervisor.Spec {
-	specs := platform.Specs(platform.Config{Paths: o.paths(), BinDir: o.BinDir, AutoscaleInterval: o.AutoscaleInterval})
-	for _, s := range layout.Sites() {
+	specs := platform.Specs(platform.Config{Paths: o.paths(), Plan: o.plan(), BinDir: o.BinDir, AutoscaleInterval: o.AutoscaleInterval})
+	for _, s := range o.plan().Sites {
 		specs = append(specs, kube.Specs(o.paths(), s)...)
 	}
 	return specs
 }
 
 // killed pulls the plug of a load balancer node.
-func killed(ctx context.Context, group string) error {
-	for _, n := range layout.Balancers() {
+func (o Options) killed(ctx context.Context, group string) error {
+	for _, n := range o.plan().Balancers {
 		if n.Name == group {
 			return network.SetLink(ctx, n, false)
 		}
@@ -133,20 +193,31 @@ func killed(ctx context.Context, group string) error {
 
 // revived is what a reboot of the machine would do.
 func (o Options) revived(ctx context.Context, group string) error {
-	for _, n := range layout.Balancers() {
+	for _, n := range o.plan().Balancers {
 		if n.Name == group {
 			return network.SetLink(ctx, n, true)
 		}
 	}
-	for _, s := range layout.Sites() {
-		if s.Name == group {
-			return forgetContainers(o.paths(), s)
+	for _, s := range o.plan().Sites {
+		if s.Name == group && !s.Fake {
+			return errors.Join(network.Mend(ctx, s), forgetContainers(o.paths(), s))
 		}
 	}
 	return nil
 }
 
-func (o Options) paths() layout.Paths { return layout.Paths{Dir: o.Dir} }
+func (o Options) plan() layout.Plan {
+	if o.Nodes == NodesFake {
+		return layout.Fake()
+	}
+	return layout.Real()
+}
+
+func (o Options) paths() layout.Paths { return layout.Paths{Dir: o.Dir, Parts: o.partsDir()} }
+
+// partsDir is in the checkout, wherever Dir is: hours of building are not
+// repeated for a second platform.
+func (o Options) partsDir() string { return filepath.Join(o.Repo, ".local", "parts") }
 
 func (o Options) hostFile() string { return filepath.Join(o.Dir, "host.json") }
 

@@ -37,6 +37,11 @@ func Down(ctx context.Context, o Options) error {
 	if err := refuseOther(ownerFile, o.Dir); err != nil {
 		return err
 	}
+	// What was started decides what is swept, also when it is down already:
+	// the sweep of real nodes reaches far outside Dir.
+	if last := o.lastNodes(); last != "" {
+		o.Nodes = last
+	}
 	stopSupervisor(ctx, o)
 	if err := sweep(ctx, o); err != nil {
 		return err
@@ -44,7 +49,7 @@ func Down(ctx context.Context, o Options) error {
 	if !o.Purge {
 		return nil
 	}
-	for _, name := range []string{"data", "conf", "pki", "tokens", "log", "gantry.yaml"} {
+	for _, name := range []string{"data", "conf", "pki", "tokens", "log", "gantry.yaml", nodesFile} {
 		if err := os.RemoveAll(filepath.Join(o.Dir, name)); err != nil {
 			return fault.Internal("PURGE_FAILED", "remove data: %w", err)
 		}
@@ -72,23 +77,28 @@ func stopSupervisor(ctx context.Context, o Options) {
 // sweep removes everything outside Dir, and what is only true while running.
 func sweep(ctx context.Context, o Options) error {
 	var errs []error
-	tree, err := cgroup.Find(cgroupRoot)
-	if err == nil {
-		errs = append(errs, endProcesses(o, tree), network.Down(ctx), tree.Remove(""))
+	if o.Nodes == NodesFake {
+		endRecorded(o)
+	} else {
+		errs = sweepMachine(ctx, o)
 	}
-	errs = append(errs, endLeftBehind(), host.Restore(o.hostFile()), os.RemoveAll(o.paths().Run()), disown(ownerFile))
+	errs = append(errs, os.RemoveAll(o.paths().Run()))
 	if err := errors.Join(errs...); err != nil {
 		return fault.Internal("DOWN_INCOMPLETE", "not everything could be removed; run it again as root: %w", err)
 	}
 	return nil
 }
 
-// endProcesses kills what an earlier run left, by control group and by record,
-// and forgets what was true of it.
-func endProcesses(o Options, tree cgroup.Tree) error {
-	if err := tree.Kill("", killLimit); err != nil {
-		return fault.Internal("KILL_FAILED", "end leftover processes: %w", err)
+func sweepMachine(ctx context.Context, o Options) []error {
+	errs := []error{endProcesses(o), network.Down(ctx)}
+	if tree, err := cgroup.Find(cgroupRoot); err == nil {
+		errs = append(errs, tree.Remove(""))
 	}
+	return append(errs, endLeftBehind(), host.Restore(o.hostFile()), disown(ownerFile))
+}
+
+// endRecorded kills what an earlier run noted, if it still is the same process.
+func endRecorded(o Options) {
 	records, _ := filepath.Glob(o.paths().Run("*.pid"))
 	for _, record := range records {
 		if pid, alive := supervisor.ReadRecord(record); alive && pid != os.Getpid() {
@@ -96,10 +106,25 @@ func endProcesses(o Options, tree cgroup.Tree) error {
 		}
 		_ = os.Remove(record)
 	}
+}
+
+// endProcesses kills what an earlier run left, by control group and by record,
+// and forgets what was true of it.
+func endProcesses(o Options) error {
+	if tree, err := cgroup.Find(cgroupRoot); err == nil {
+		if err := tree.Kill("", killLimit); err != nil {
+			return fault.Internal("KILL_FAILED", "end leftover processes: %w", err)
+		}
+	}
+	endRecorded(o)
 	for _, s := range layout.Sites() {
 		if err := forgetContainers(o.paths(), s); err != nil {
 			return fault.Internal("UNMOUNT_FAILED", "clean up after %s: %w", s.Name, err)
 		}
+	}
+	// Tests put small file systems over the folders of single processes.
+	if err := host.Unmount(o.paths().Data()); err != nil {
+		return fault.Internal("UNMOUNT_FAILED", "clean up the data: %w", err)
 	}
 	return nil
 }

@@ -20,17 +20,19 @@ import (
 const (
 	// NodesReal runs a kubelet and containerd per cluster; needs root.
 	NodesReal = "real"
-	// NodesFake is for simulated nodes; Up refuses it, they are not there yet.
+	// NodesFake simulates nodes with kwok: no containers, no load balancers,
+	// no root.
 	NodesFake = "fake"
 )
 
 // Options says what to run and where. The zero value is completed with the
 // defaults named at each field.
 type Options struct {
-	// Dir holds all data, logs, keys and built parts; default ".local".
+	// Dir holds all data, logs and keys; default ".local".
 	Dir string `json:"dir"`
-	// Repo is the checkout whose tools/ modules the parts are built from;
-	// default: the folder that holds Dir.
+	// Repo is the checkout whose tools/ modules the parts are built from, into
+	// its .local/parts, which all platforms share; default: the checkout around
+	// Dir, or around the running executable.
 	Repo string `json:"repo"`
 	// BinDir holds Gantry's own programs (ipaas, cluster-mgr, ingress-agent,
 	// portal); default: the folder of the running executable.
@@ -60,17 +62,11 @@ func (o Options) complete() (Options, error) {
 		return o, fault.Invalid("BAD_DIR", "the folder %q has no absolute path: %w", o.Dir, err)
 	}
 	o.Dir = dir
-	if o.Repo == "" {
-		o.Repo = filepath.Dir(dir)
-	}
 	if o.Nodes == "" {
 		o.Nodes = NodesReal
 	}
 	if o.Nodes != NodesReal && o.Nodes != NodesFake {
 		return o, fault.Invalid("BAD_NODES", "nodes may be %q or %q, not %q", NodesReal, NodesFake, o.Nodes)
-	}
-	if o.Nodes == NodesFake {
-		return o, fault.New(fault.KindUnimplemented, "NODES_FAKE", "simulated nodes are not available yet; use --nodes=real on a Linux machine with root")
 	}
 	if o.AutoscaleInterval <= 0 {
 		o.AutoscaleInterval = 5 * time.Second
@@ -86,6 +82,9 @@ func (o Options) completeCommands() (Options, error) {
 	if err != nil {
 		return o, fault.Internal("NO_EXECUTABLE", "the path of the running program is unknown: %w", err)
 	}
+	if o.Repo == "" {
+		o.Repo = checkout(o.Dir, exe)
+	}
 	if o.BinDir == "" {
 		o.BinDir = filepath.Dir(exe)
 	}
@@ -93,6 +92,22 @@ func (o Options) completeCommands() (Options, error) {
 		o.Supervisor = []string{exe, "local", "supervise", "--dir", o.Dir}
 	}
 	return o, nil
+}
+
+// checkout finds the checkout around the first of these paths that has one;
+// without any it is the folder that holds the first.
+func checkout(paths ...string) string {
+	for _, path := range paths {
+		for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+			if _, err := os.Stat(filepath.Join(dir, "tools", "kubernetes", "go.mod")); err == nil {
+				return dir
+			}
+			if dir == filepath.Dir(dir) {
+				break
+			}
+		}
+	}
+	return filepath.Dir(paths[0])
 }
 
 // Problem is one thing that this machine lacks.

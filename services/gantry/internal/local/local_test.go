@@ -35,9 +35,6 @@ func TestDefaults(t *testing.T) {
 	if _, err := (Options{Nodes: "some"}).complete(); !fault.Is(err, fault.KindInvalid) {
 		t.Errorf("unknown nodes: %v", err)
 	}
-	if _, err := (Options{Nodes: NodesFake}).complete(); !fault.HasReason(err, "NODES_FAKE") {
-		t.Errorf("fake nodes: %v", err)
-	}
 }
 
 // What Up decided reaches the supervisor through the file.
@@ -195,5 +192,32 @@ func TestLongPathIsRefused(t *testing.T) {
 	}
 	if problems := checkPaths(Options{Dir: "/srv/gantry/.local"}); len(problems) != 0 {
 		t.Errorf("problems %v", problems)
+	}
+}
+
+// A second platform, in whatever folder, uses the parts of the checkout.
+func TestPartsAreShared(t *testing.T) {
+	repo := t.TempDir()
+	module := filepath.Join(repo, "tools", "kubernetes")
+	if err := os.MkdirAll(module, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(module, "go.mod"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	exe := filepath.Join(repo, ".local", "bin", "gantry")
+	for _, dir := range []string{filepath.Join(repo, ".local"), filepath.Join(repo, ".local", "fake"), filepath.Join(t.TempDir(), "x")} {
+		o := Options{Dir: dir, Repo: checkout(dir, exe)}
+		if want := filepath.Join(repo, ".local", "parts", "bin", "etcd"); o.paths().Part("etcd") != want {
+			t.Errorf("%s: parts are at %s", dir, o.paths().Part("etcd"))
+		}
+	}
+}
+
+// Missing parts without a checkout to build them from are explained.
+func TestNoCheckout(t *testing.T) {
+	problems := checkParts(t.Context(), Options{Dir: t.TempDir(), Repo: t.TempDir(), Nodes: NodesFake})
+	if len(problems) != 1 || !strings.Contains(problems[0].What, "the source of kube-apiserver: stat ") {
+		t.Errorf("%+v", problems)
 	}
 }

@@ -34,14 +34,20 @@ func Preflight(ctx context.Context, o Options) []Problem {
 	if err != nil {
 		return []Problem{{What: "the options", Fix: err.Error()}}
 	}
+	if err := o.refuseOtherNodes(); err != nil {
+		return []Problem{{"a folder for " + o.Nodes + " nodes", err.Error()}}
+	}
 	if report, err := Status(ctx, o); err == nil && report.Running {
 		return nil
 	}
 	if err := refuseOther(ownerFile, o.Dir); err != nil {
 		return []Problem{{"the fixed addresses", err.Error()}}
 	}
+	if o.Nodes == NodesFake {
+		return slices.Concat(checkPrograms(o), checkParts(ctx, o), checkDisk(o), checkPorts(ctx, o), checkPaths(o))
+	}
 	if runtime.GOOS != "linux" {
-		return []Problem{{"Linux", "real containers need Linux; use a Debian 12 machine"}}
+		return []Problem{{"Linux", "real containers need Linux; use a Debian 12 machine, or --nodes=fake"}}
 	}
 	return slices.Concat(checkRights(ctx), checkPrograms(o), checkParts(ctx, o),
 		checkDisk(o), checkMemory(), checkAddresses(), checkPorts(ctx, o), checkPaths(o))
@@ -49,7 +55,7 @@ func Preflight(ctx context.Context, o Options) []Problem {
 
 func checkRights(ctx context.Context) []Problem {
 	if os.Geteuid() != 0 {
-		return []Problem{{"root", "containers and networks need it; run the command with sudo"}}
+		return []Problem{{"root", "containers and networks need it; run the command with sudo, or use --nodes=fake"}}
 	}
 	var problems []Problem
 	if _, err := cgroup.Find(cgroupRoot); err != nil {
@@ -109,6 +115,9 @@ func checkParts(ctx context.Context, o Options) []Problem {
 	if len(built) == 0 {
 		return problems
 	}
+	if _, err := os.Stat(filepath.Join(o.Repo, built[0].Module)); err != nil {
+		return append(problems, Problem{"the source of " + built[0].Name + ": " + err.Error(), "run it in a checkout of Gantry, or with --dir below one"})
+	}
 	if _, err := exec.LookPath("go"); err != nil {
 		return append(problems, Problem{"Go 1.26, to build " + built[0].Name, "install it from https://go.dev/dl and put it into PATH"})
 	}
@@ -130,8 +139,8 @@ func checkModules(ctx context.Context, o Options, built []parts.Part) []Problem 
 		cmd.Dir = filepath.Join(o.Repo, p.Module)
 		cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
 		if out, err := cmd.CombinedOutput(); err != nil {
-			last := strings.Split(strings.TrimSpace(string(out)), "\n")
-			return []Problem{{fmt.Sprintf("the Go modules of %s: %s", p.Name, last[len(last)-1]),
+			said := strings.Split(strings.TrimSpace(string(out)), "\n")
+			return []Problem{{fmt.Sprintf("the Go modules of %s: %v: %s", p.Name, err, said[len(said)-1]),
 				"make the module proxy reachable (go env GOPROXY), or fill the module cache"}}
 		}
 	}

@@ -16,7 +16,6 @@ import (
 	"gantry.dev/services/gantry/internal/local/cgroup"
 	"gantry.dev/services/gantry/internal/local/host"
 	"gantry.dev/services/gantry/internal/local/kube"
-	"gantry.dev/services/gantry/internal/local/layout"
 	"gantry.dev/services/gantry/internal/local/network"
 	"gantry.dev/services/gantry/internal/local/parts"
 	"gantry.dev/services/gantry/internal/local/pki"
@@ -31,12 +30,21 @@ const (
 	cgroupRoot = "/sys/fs/cgroup"
 )
 
+// notReal says what fake nodes do not do.
+const notReal = `nodes are simulated (--nodes=fake). Not real: pods become Running without a container, no image
+is pulled, and there are no logs, no exec, no load balancer, no traffic, and no figures
+of CPU and memory use: they read 0.0, and autoscaling has nothing to go by.
+Real: both Kubernetes API servers with their controllers and schedulers, and all of Gantry's decisions.`
+
 // Up starts the platform and returns when every process is ready. What runs
 // already is left alone; killed groups are started again. It checks the
 // machine before it changes anything (KindPrecondition PREFLIGHT).
 func Up(ctx context.Context, o Options) error {
 	o, err := o.complete()
 	if err != nil {
+		return err
+	}
+	if err := o.refuseOtherNodes(); err != nil {
 		return err
 	}
 	start := time.Now()
@@ -52,6 +60,9 @@ func Up(ctx context.Context, o Options) error {
 		return err
 	}
 	fmt.Fprintf(o.Progress, "local platform ready after %.1f s\n", time.Since(start).Seconds())
+	if o.Nodes == NodesFake {
+		fmt.Fprintln(o.Progress, notReal)
+	}
 	return nil
 }
 
@@ -78,7 +89,7 @@ func Parts(ctx context.Context, o Options) error {
 }
 
 func (o Options) parts() parts.Store {
-	return parts.Store{Dir: filepath.Join(o.Dir, "parts"), Repo: o.Repo, Fake: o.Nodes == NodesFake, Progress: o.Progress}
+	return parts.Store{Dir: o.partsDir(), Repo: o.Repo, Fake: o.Nodes == NodesFake, Progress: o.Progress}
 }
 
 // launch prepares the machine and starts the supervisor.
@@ -107,11 +118,10 @@ func list(problems []Problem) string {
 // run may have ended without cleaning up, so its rest goes first.
 func prepare(ctx context.Context, o Options) error {
 	p := o.paths()
-	tree, err := cgroup.Find(cgroupRoot)
-	if err != nil {
-		return fault.Precondition("NO_CGROUP", "mount a cgroup v2 hierarchy: %w", err)
+	if err := endEarlier(ctx, o); err != nil {
+		return err
 	}
-	if err := endEarlier(ctx, o, tree); err != nil {
+	if err := o.noteNodes(); err != nil {
 		return err
 	}
 	for _, dir := range []string{p.Run(), filepath.Join(o.Dir, "log")} {
@@ -119,15 +129,12 @@ func prepare(ctx context.Context, o Options) error {
 			return fault.Internal("NO_FOLDER", "make the platform's folder: %w", err)
 		}
 	}
-	steps := []struct {
-		name string
-		do   func() error
-	}{
-		{"record of the machine", func() error { return errors.Join(own(ownerFile, o.Dir), host.Remember(o.hostFile())) }},
-		{"keys and certificates", func() error { return pki.Ensure(p, time.Now()) }},
-		{"configuration", func() error { return writeConfig(p) }},
-		{"control groups", tree.Make},
-		{"networks", func() error { return network.Up(ctx) }},
+	steps := []step{
+		{"keys and certificates", func() error { return pki.Ensure(p, o.plan(), time.Now()) }},
+		{"configuration", func() error { return writeConfig(o) }},
+	}
+	if o.Nodes == NodesReal {
+		steps = append(steps, machineSteps(ctx, o)...)
 	}
 	for _, step := range steps {
 		if err := step.do(); err != nil {
@@ -138,20 +145,46 @@ func prepare(ctx context.Context, o Options) error {
 	return nil
 }
 
-func endEarlier(ctx context.Context, o Options, tree cgroup.Tree) error {
+// step is one thing to make.
+type step struct {
+	name string
+	do   func() error
+}
+
+// machineSteps are those that change the machine outside Dir.
+func machineSteps(ctx context.Context, o Options) []step {
+	return []step{
+		{"record of the machine", func() error { return errors.Join(own(ownerFile, o.Dir), host.Remember(o.hostFile())) }},
+		{"control groups", func() error {
+			tree, err := cgroup.Find(cgroupRoot)
+			if err != nil {
+				return err
+			}
+			return tree.Make()
+		}},
+		{"networks", func() error { return network.Up(ctx) }},
+	}
+}
+
+// endEarlier removes what an earlier run left, in this folder or another one.
+func endEarlier(ctx context.Context, o Options) error {
+	if o.Nodes == NodesFake {
+		endRecorded(o)
+		return nil
+	}
 	if other, crashed := o.inherit(ownerFile); crashed {
 		return sweep(ctx, other)
 	}
-	return endProcesses(o, tree)
+	return endProcesses(o)
 }
 
-func writeConfig(p layout.Paths) error {
-	for _, s := range layout.Sites() {
-		if err := kube.WriteConfig(p, s); err != nil {
+func writeConfig(o Options) error {
+	for _, s := range o.plan().Sites {
+		if err := kube.WriteConfig(o.paths(), s); err != nil {
 			return err
 		}
 	}
-	return platform.WriteConfig(p)
+	return platform.WriteConfig(o.paths(), o.plan())
 }
 
 // startSupervisor leaves a process behind that outlives this one.

@@ -107,7 +107,7 @@ func Unmount(folder string) error {
 			return err
 		}
 		for _, point := range points {
-			err := syscall.Unmount(point, syscall.MNT_DETACH)
+			err := detach(point)
 			if err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOENT) {
 				return fmt.Errorf("unmount %s: %w", point, err)
 			}

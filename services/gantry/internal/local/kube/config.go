@@ -21,6 +21,9 @@ type file struct {
 // WriteConfig renders all files of a cluster.
 func WriteConfig(p layout.Paths, s layout.Site) error {
 	files, err := render(p, s)
+	if s.Fake {
+		files, err = renderFake(p, s)
+	}
 	if err != nil {
 		return fault.Internal("RENDER_FAILED", "configuration of %s: %w", s.Name, err)
 	}
@@ -108,7 +111,7 @@ func kubeletConfig(p layout.Paths, s layout.Site) map[string]any {
 	pki := func(name string) string { return p.PKI(s.Name, name) }
 	return map[string]any{
 		"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
-		"address": s.HostIP, "port": 10250, "readOnlyPort": 0,
+		"address": s.HostIP, "port": s.Port(layout.KubeletPort), "readOnlyPort": 0,
 		"healthzBindAddress": "127.0.0.1", "healthzPort": s.KubeletHealthPort,
 		"tlsCertFile": pki("kubelet-server.crt"), "tlsPrivateKeyFile": pki("kubelet-server.key"),
 		"authentication": map[string]any{

@@ -26,6 +26,9 @@ type site struct {
 // Specs returns the cluster's processes, without its ipaas.
 func Specs(p layout.Paths, s layout.Site) []supervisor.Spec {
 	c := site{Site: s, paths: p}
+	if s.Fake {
+		return append(c.controlPlane(), c.registry(), c.kwok())
+	}
 	return append(c.controlPlane(), c.registry(), c.containerd(), c.kubelet())
 }
 
@@ -71,7 +74,7 @@ func (c site) apiserver() supervisor.Spec {
 		Name: c.name("apiserver"), Group: c.Name, Path: c.paths.Part("kube-apiserver"),
 		After: []string{c.name("etcd")},
 		Args: []string{
-			"--bind-address=" + c.HostIP, "--advertise-address=" + c.HostIP, "--secure-port=6443",
+			"--bind-address=" + c.HostIP, "--advertise-address=" + c.HostIP, "--secure-port=" + strconv.Itoa(c.Port(layout.APIPort)),
 			"--tls-cert-file=" + c.pki("apiserver.crt"), "--tls-private-key-file=" + c.pki("apiserver.key"),
 			"--client-ca-file=" + c.pki("ca.crt"),
 			"--etcd-servers=https://" + layout.Join("127.0.0.1", c.EtcdPort), "--etcd-cafile=" + c.pki("ca.crt"),
@@ -144,6 +147,9 @@ func (c site) registry() supervisor.Spec {
 }
 
 func (c site) pushPause(ctx context.Context) error {
+	if c.Fake {
+		return nil
+	}
 	image, err := scratch.Image(c.paths.Part("pause"), "pause")
 	if err != nil {
 		return fmt.Errorf("pause image: %w", err)

@@ -11,18 +11,18 @@ import (
 
 // Addresses of the platform; sites have theirs in Site, balancers in Node.
 const (
-	// HostIP is the host's address in the load balancer network.
-	HostIP = "10.110.0.1"
+	// hostIP is the host's address in the load balancer network.
+	hostIP = "10.110.0.1"
 	// LBNetwork is the load balancer network.
 	LBNetwork = "10.110.0.0/24"
 	// LBBridge is its bridge.
 	LBBridge = "gantry-lb"
 	// VIP is the address that the two load balancer nodes share.
 	VIP = "10.110.0.100"
-	// Etcd is where the platform's state is.
-	Etcd = "https://10.110.0.1:2379"
 	// Prometheus answers queries over both clusters.
 	Prometheus = "http://127.0.0.1:9490"
+	// Alertmanager takes the platform's alarms.
+	Alertmanager = "http://127.0.0.1:9493"
 	// Portal is the public API: REST and gRPC on one port, TLS.
 	Portal = "127.0.0.1:8443"
 	// Gateway is the name of the only gateway.
@@ -34,6 +34,15 @@ const (
 	ClientNamespace = "gantry-client"
 	// Cgroup is the root of everything that runs, relative to the hierarchy.
 	Cgroup = "gantry-local"
+)
+
+// Ports of a site at its host address, before shifting.
+const (
+	APIPort          = 6443
+	KubeletPort      = 10250
+	RegistryPort     = 5000
+	IpaasPort        = 7100
+	IpaasMetricsPort = 7190
 )
 
 // Names of the groups that can be killed and started whole.
@@ -50,6 +59,37 @@ func Groups() []string {
 	return []string{GroupPlatform, GroupSiteA, GroupSiteB, GroupLB1, GroupLB2}
 }
 
+// Plan is what runs where.
+type Plan struct {
+	// HostIP is where the platform's state store and cluster-mgr listen.
+	HostIP    string
+	Sites     []Site
+	Balancers []Node
+	// Fake is whether nodes are simulated and nothing needs root.
+	Fake bool
+}
+
+// Real is the plan with containers, networks and load balancers.
+func Real() Plan {
+	return Plan{HostIP: hostIP, Sites: Sites(), Balancers: Balancers()}
+}
+
+// Fake is the plan without root: all on loopback, nodes simulated, nothing
+// that carries traffic.
+func Fake() Plan {
+	plan := Plan{HostIP: loopback, Fake: true}
+	for i, s := range Sites() {
+		s.HostIP, s.Fake, s.PortShift = loopback, true, 100*i
+		plan.Sites = append(plan.Sites, s)
+	}
+	return plan
+}
+
+const loopback = "127.0.0.1"
+
+// Etcd is where the platform's state is.
+func (p Plan) Etcd() string { return "https://" + Join(p.HostIP, 2379) }
+
 // Site is one Kubernetes cluster with its registry and ipaas.
 type Site struct {
 	// Name is the cluster's name, its node's name and its group.
@@ -60,6 +100,10 @@ type Site struct {
 	Network, PodFirst, PodLast string
 	// ServiceNetwork is the CIDR of cluster IPs.
 	ServiceNetwork string
+	// Fake is whether its nodes are simulated.
+	Fake bool
+	// PortShift is added to every port of HostIP; sites that share it differ.
+	PortShift int
 	// Ports on 127.0.0.1 that two sites cannot share.
 	EtcdPort, EtcdPeerPort, ControllerPort, SchedulerPort, KubeletHealthPort int
 }
@@ -90,16 +134,28 @@ func (s Site) ServiceIP() string {
 }
 
 // APIServer is the URL of the cluster's API server.
-func (s Site) APIServer() string { return "https://" + s.At(6443) }
+func (s Site) APIServer() string { return "https://" + s.At(APIPort) }
+
+// Ports are all on which the site listens at HostIP.
+func (s Site) Ports() []int {
+	ports := []int{APIPort, RegistryPort, IpaasPort, IpaasMetricsPort}
+	if !s.Fake {
+		ports = append(ports, KubeletPort)
+	}
+	return ports
+}
 
 // Registry is host:port of the site's image registry (plain HTTP).
-func (s Site) Registry() string { return s.At(5000) }
+func (s Site) Registry() string { return s.At(RegistryPort) }
 
 // PauseImage is what keeps a pod's namespaces open.
 func (s Site) PauseImage() string { return s.Registry() + "/gantry/pause:1" }
 
-// At joins the site's host address and a port.
-func (s Site) At(port int) string { return Join(s.HostIP, port) }
+// At joins the site's host address and a port, which is shifted.
+func (s Site) At(port int) string { return Join(s.HostIP, s.Port(port)) }
+
+// Port is a port after shifting.
+func (s Site) Port(port int) int { return port + s.PortShift }
 
 // Cgroup is the parent of the site's pods, relative to the hierarchy.
 func (s Site) Cgroup() string { return Cgroup + "/" + s.Name + "/pods" }
@@ -134,10 +190,17 @@ func Join(host string, port int) string { return net.JoinHostPort(host, strconv.
 type Paths struct {
 	// Dir is the absolute folder, usually .local.
 	Dir string
+	// Parts is the absolute folder of built programs; empty means Dir/parts.
+	Parts string
 }
 
 // Part is a built program.
-func (p Paths) Part(name string) string { return filepath.Join(p.Dir, "parts", "bin", name) }
+func (p Paths) Part(name string) string {
+	if p.Parts == "" {
+		return filepath.Join(p.Dir, "parts", "bin", name)
+	}
+	return filepath.Join(p.Parts, "bin", name)
+}
 
 // Log is the log file of one process.
 func (p Paths) Log(name string) string { return filepath.Join(p.Dir, "log", name+".log") }

@@ -31,7 +31,7 @@ const chain = "GANTRY-LOCAL"
 type bridge struct{ name, address, network string }
 
 func bridges() []bridge {
-	all := []bridge{{layout.LBBridge, layout.HostIP + "/24", layout.LBNetwork}}
+	all := []bridge{{layout.LBBridge, layout.Real().HostIP + "/24", layout.LBNetwork}}
 	for _, s := range layout.Sites() {
 		all = append(all, bridge{s.Bridge, s.HostIP + "/24", s.Network})
 	}
@@ -56,6 +56,11 @@ func Up(ctx context.Context) error {
 	for _, b := range bridges() {
 		if err := b.up(ctx); err != nil {
 			return fmt.Errorf("bridge %s: %w", b.name, err)
+		}
+	}
+	for _, s := range layout.Sites() {
+		if err := uncut(ctx, s); err != nil {
+			return fmt.Errorf("network of %s: %w", s.Name, err)
 		}
 	}
 	for _, n := range nodes() {
@@ -101,7 +106,7 @@ func nodeUp(ctx context.Context, n layout.Node) error {
 		words("-n", n.Namespace, "route", "replace", "224.0.0.0/4", "dev", "eth0"),
 	}
 	for _, s := range layout.Sites() {
-		steps = append(steps, words("-n", n.Namespace, "route", "replace", s.Network, "via", layout.HostIP))
+		steps = append(steps, words("-n", n.Namespace, "route", "replace", s.Network, "via", layout.Real().HostIP))
 	}
 	if err := all(ctx, steps...); err != nil {
 		return err
@@ -146,6 +151,9 @@ func Down(ctx context.Context) error {
 	for _, b := range bridges() {
 		errs = append(errs, b.down(ctx))
 	}
+	for _, s := range layout.Sites() {
+		errs = append(errs, uncut(ctx, s))
+	}
 	return errors.Join(append(errs, closeFirewall(ctx))...)
 }
 
@@ -172,12 +180,7 @@ func openFirewall(ctx context.Context) error {
 	for _, b := range bridges() {
 		steps = append(steps, []string{"-A", chain, "-s", b.network, "-d", "10.108.0.0/14", "-j", "ACCEPT"})
 	}
-	for _, args := range steps {
-		if _, err := command.Run(ctx, "iptables", args...); err != nil {
-			return fmt.Errorf("firewall: %w", err)
-		}
-	}
-	return nil
+	return firewall(ctx, steps...)
 }
 
 func closeFirewall(ctx context.Context) error {
@@ -185,12 +188,7 @@ func closeFirewall(ctx context.Context) error {
 	if err != nil || !strings.Contains(policy, chain) {
 		return nil //nolint:nilerr // without iptables there is no such policy
 	}
-	for _, args := range [][]string{{"-D", "FORWARD", "-j", chain}, {"-F", chain}, {"-X", chain}} {
-		if _, err := command.Run(ctx, "iptables", args...); err != nil {
-			return fmt.Errorf("firewall: %w", err)
-		}
-	}
-	return nil
+	return firewall(ctx, []string{"-D", "FORWARD", "-j", chain}, []string{"-F", chain}, []string{"-X", chain})
 }
 
 func exists(link string) bool {

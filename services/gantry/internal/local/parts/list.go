@@ -74,6 +74,7 @@ func Packages() []Package {
 		{"lua-resty-core", []string{"/usr/share/doc/lua-resty-core"}},
 		{"keepalived", []string{"/usr/sbin/keepalived"}},
 		{"prometheus", []string{"/usr/bin/prometheus"}},
+		{"prometheus-alertmanager", []string{"/usr/bin/prometheus-alertmanager"}},
 		{"runc", []string{"/usr/sbin/runc"}},
 		{"containernetworking-plugins", []string{"/usr/lib/cni/bridge", "/usr/lib/cni/host-local"}},
 		{"iproute2", []string{"/sbin/ip"}},

@@ -19,17 +19,17 @@ type Identity struct {
 
 // Identities returns the certificates of all services. The common name is the
 // identity that a server checks, so it never depends on the instance.
-func Identities() []Identity {
+func Identities(plan layout.Plan) []Identity {
 	all := []Identity{
-		identity("etcd", "etcd", layout.HostIP),
+		identity("etcd", "etcd", plan.HostIP),
 		identity("gantry-local", "gantry-local"),
-		identity("cluster-mgr", "cluster-mgr", layout.HostIP),
+		identity("cluster-mgr", "cluster-mgr", plan.HostIP),
 		identity("portal", "portal"),
 	}
-	for _, s := range layout.Sites() {
+	for _, s := range plan.Sites {
 		all = append(all, identity("ipaas."+s.Name, "ipaas."+s.Name, s.HostIP))
 	}
-	for _, n := range layout.Balancers() {
+	for _, n := range plan.Balancers {
 		name := "ingress-agent." + layout.Gateway + "." + n.Name
 		all = append(all, identity(name, name, n.IP))
 	}
@@ -50,17 +50,17 @@ func parse(ips []string) []net.IP {
 
 // Ensure makes every key, certificate, kubeconfig and token that is missing
 // or about to end.
-func Ensure(p layout.Paths, now time.Time) error {
+func Ensure(p layout.Paths, plan layout.Plan, now time.Time) error {
 	ca, err := Open(p.PKI("ca"), "Gantry local CA", now)
 	if err != nil {
 		return fmt.Errorf("platform authority: %w", err)
 	}
-	for _, id := range Identities() {
+	for _, id := range Identities(plan) {
 		if err := ca.Issue(p.PKI(id.File), id.Leaf, now); err != nil {
 			return fmt.Errorf("certificate of %s: %w", id.File, err)
 		}
 	}
-	for _, s := range layout.Sites() {
+	for _, s := range plan.Sites {
 		if err := ensureSite(p, s, now); err != nil {
 			return fmt.Errorf("certificates of %s: %w", s.Name, err)
 		}

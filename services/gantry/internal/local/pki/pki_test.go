@@ -22,7 +22,7 @@ func now() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) }
 func ensure(t *testing.T) layout.Paths {
 	t.Helper()
 	p := layout.Paths{Dir: t.TempDir()}
-	if err := Ensure(p, now()); err != nil {
+	if err := Ensure(p, layout.Real(), now()); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -110,7 +110,7 @@ func TestSecondTimeChangesNothing(t *testing.T) {
 	for _, f := range files {
 		before[f] = read(t, f)
 	}
-	if err := Ensure(p, now().Add(24*time.Hour)); err != nil {
+	if err := Ensure(p, layout.Real(), now().Add(24*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range files {

@@ -23,12 +23,12 @@ type grant struct {
 }
 
 // grants are all rights but root's; a user is the common name of a certificate.
-func grants() []grant {
+func grants(balancers []layout.Node) []grant {
 	all := []grant{
 		{"cluster-mgr", "/gantry/", clientv3.PermissionType(clientv3.PermReadWrite)},
 		{"cluster-mgr", "/gantry-gateways/", clientv3.PermissionType(clientv3.PermReadWrite)},
 	}
-	for _, n := range layout.Balancers() {
+	for _, n := range balancers {
 		all = append(all, grant{AgentIdentity(n), "/gantry-gateways/" + layout.Gateway + "/",
 			clientv3.PermissionType(clientv3.PermRead)})
 	}
@@ -45,15 +45,15 @@ func (c Config) ensureAccess(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("identity for etcd: %w", err)
 	}
-	client, err := etcdkv.Dial([]string{layout.Etcd}, tls)
+	client, err := etcdkv.Dial([]string{c.Plan.Etcd()}, tls)
 	if err != nil {
 		return fmt.Errorf("connect to etcd: %w", err)
 	}
 	defer client.Close()
-	return grantAll(ctx, client)
+	return grantAll(ctx, client, c.Plan.Balancers)
 }
 
-func grantAll(ctx context.Context, auth clientv3.Auth) error {
+func grantAll(ctx context.Context, auth clientv3.Auth, balancers []layout.Node) error {
 	status, err := auth.AuthStatus(ctx)
 	if err != nil {
 		return fmt.Errorf("access state of etcd: %w", err)
@@ -65,7 +65,7 @@ func grantAll(ctx context.Context, auth clientv3.Auth) error {
 			return err
 		}
 	}
-	for _, g := range grants() {
+	for _, g := range grants(balancers) {
 		if err := ensureGrant(ctx, auth, g); err != nil {
 			return err
 		}

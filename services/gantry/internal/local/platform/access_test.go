@@ -63,7 +63,7 @@ func as(t *testing.T, p layout.Paths, endpoint, identity string) *clientv3.Clien
 // Each service reaches its own keys only. rule S6
 func TestAccess(t *testing.T) {
 	p := layout.Paths{Dir: t.TempDir()}
-	if err := pki.Ensure(p, time.Now()); err != nil {
+	if err := pki.Ensure(p, layout.Real(), time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	endpoint := startEtcd(t, p)
@@ -71,7 +71,7 @@ func TestAccess(t *testing.T) {
 	defer cancel()
 	root := as(t, p, endpoint, "gantry-local")
 	for range 2 {
-		if err := grantAll(ctx, root); err != nil {
+		if err := grantAll(ctx, root, layout.Balancers()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 // Config is what the services are started with.
 type Config struct {
 	Paths layout.Paths
+	Plan  layout.Plan
 	// BinDir holds ipaas, cluster-mgr, ingress-agent and portal.
 	BinDir string
 	// AutoscaleInterval is the pause between two autoscaling passes.
@@ -26,22 +27,26 @@ type Config struct {
 // manager is one instance of cluster-mgr.
 type manager struct{ name, listen, metrics string }
 
-func managers() []manager {
+func managers(plan layout.Plan) []manager {
 	return []manager{
-		{"cluster-mgr-1", layout.HostIP + ":7001", "127.0.0.1:7091"},
-		{"cluster-mgr-2", layout.HostIP + ":7002", "127.0.0.1:7092"},
+		{"cluster-mgr-1", plan.HostIP + ":7001", "127.0.0.1:7091"},
+		{"cluster-mgr-2", plan.HostIP + ":7002", "127.0.0.1:7092"},
 	}
 }
 
 // Specs returns all processes but those of the clusters themselves.
 func Specs(c Config) []supervisor.Spec {
-	specs := []supervisor.Spec{c.etcd(), c.prometheus()}
-	for _, s := range layout.Sites() {
+	specs := []supervisor.Spec{c.etcd()}
+	// Simulated nodes have no metrics, and Debian's packages may not be there.
+	if !c.Plan.Fake {
+		specs = append(specs, c.prometheus(), c.alertmanager())
+	}
+	for _, s := range c.Plan.Sites {
 		specs = append(specs, c.ipaas(s))
 	}
 	specs = append(specs, c.managers()...)
 	specs = append(specs, c.portal())
-	for _, n := range layout.Balancers() {
+	for _, n := range c.Plan.Balancers {
 		specs = append(specs, c.agent(n))
 	}
 	return specs
@@ -63,7 +68,7 @@ func (c Config) etcd() supervisor.Spec {
 		Name: "etcd", Group: layout.GroupPlatform, Path: c.Paths.Part("etcd"),
 		Args: []string{
 			"--name=platform", "--data-dir=" + c.Paths.Data("etcd"), "--log-level=warn",
-			"--listen-client-urls=" + layout.Etcd, "--advertise-client-urls=" + layout.Etcd,
+			"--listen-client-urls=" + c.Plan.Etcd(), "--advertise-client-urls=" + c.Plan.Etcd(),
 			"--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer,
 			"--initial-cluster=platform=" + peer,
 			"--auto-compaction-mode=periodic", "--auto-compaction-retention=30m", "--snapshot-count=5000",
@@ -72,7 +77,7 @@ func (c Config) etcd() supervisor.Spec {
 			"--peer-client-cert-auth", "--peer-trusted-ca-file=" + c.pki("ca.crt"),
 			"--peer-cert-file=" + c.pki("etcd.crt"), "--peer-key-file=" + c.pki("etcd.key"),
 		},
-		Probe: probe.HTTPS(layout.Etcd+"/health", c.admin()),
+		Probe: probe.HTTPS(c.Plan.Etcd()+"/health", c.admin()),
 		Then:  c.ensureAccess,
 	}
 }
@@ -85,6 +90,19 @@ func (c Config) prometheus() supervisor.Spec {
 			"--storage.tsdb.retention.time=6h", "--web.listen-address=127.0.0.1:9490", "--log.level=warn",
 		},
 		Probe: probe.HTTP(layout.Prometheus + "/-/ready"),
+	}
+}
+
+// alertmanager is one of its kind, so it gossips with nobody.
+func (c Config) alertmanager() supervisor.Spec {
+	return supervisor.Spec{
+		Name: "alertmanager", Group: layout.GroupPlatform, Path: "/usr/bin/prometheus-alertmanager",
+		Args: []string{
+			"--config.file=" + c.Paths.Conf("alertmanager.yml"), "--storage.path=" + c.Paths.Data("alertmanager"),
+			"--web.listen-address=" + strings.TrimPrefix(layout.Alertmanager, "http://"),
+			"--cluster.listen-address=", "--log.level=warn",
+		},
+		Probe: probe.HTTP(layout.Alertmanager + "/-/ready"),
 	}
 }
 
@@ -101,19 +119,25 @@ func (c Config) service(name, group, program, cert, listen, metrics string, args
 }
 
 func (c Config) ipaas(s layout.Site) supervisor.Spec {
-	spec := c.service(kube.Name(s, "ipaas"), s.Name, "ipaas", "ipaas."+s.Name, s.At(7100), s.At(7190),
+	spec := c.service(kube.Name(s, "ipaas"), s.Name, "ipaas", "ipaas."+s.Name, s.At(layout.IpaasPort), s.At(layout.IpaasMetricsPort),
 		"--cluster", s.Name, "--kubeconfig", c.Paths.Kubeconfig(s.Name, "ipaas"))
 	spec.After = []string{kube.Name(s, "apiserver")}
 	return spec
 }
 
 func (c Config) managers() []supervisor.Spec {
+	common := []string{
+		"--etcd", c.Plan.Etcd(),
+		"--autoscale-interval", c.AutoscaleInterval.String(), "--health-interval", "2s",
+		"--sample-interval", "5s", "--recover-after", "20s", "--failback-after", "10s",
+	}
+	if !c.Plan.Fake {
+		common = append(common, "--alertmanager", layout.Alertmanager)
+	}
 	var specs []supervisor.Spec
-	for _, m := range managers() {
+	for _, m := range managers(c.Plan) {
 		spec := c.service(m.name, layout.GroupPlatform, "cluster-mgr", "cluster-mgr", m.listen, m.metrics,
-			"--name", m.name, "--etcd", layout.Etcd,
-			"--autoscale-interval", c.AutoscaleInterval.String(), "--health-interval", "2s",
-			"--sample-interval", "5s", "--recover-after", "20s", "--failback-after", "10s")
+			append([]string{"--name", m.name}, common...)...)
 		spec.After = []string{"etcd"}
 		specs = append(specs, spec)
 	}
@@ -122,7 +146,7 @@ func (c Config) managers() []supervisor.Spec {
 
 func (c Config) portal() supervisor.Spec {
 	var addresses, names []string
-	for _, m := range managers() {
+	for _, m := range managers(c.Plan) {
 		addresses, names = append(addresses, m.listen), append(names, m.name)
 	}
 	spec := c.service("portal", layout.GroupPlatform, "portal", "portal", "127.0.0.1:8443", "127.0.0.1:7090",
@@ -135,7 +159,7 @@ func (c Config) portal() supervisor.Spec {
 func (c Config) agent(n layout.Node) supervisor.Spec {
 	spec := c.service(n.Name+"-ingress-agent", n.Name, "ingress-agent", AgentIdentity(n),
 		n.IP+":7300", n.IP+":7390",
-		"--gateway", layout.Gateway, "--node", n.Name, "--etcd", layout.Etcd,
+		"--gateway", layout.Gateway, "--node", n.Name, "--etcd", c.Plan.Etcd(),
 		"--state-dir", c.Paths.Data(n.Name), "--nginx", "nginx", "--keepalived", "keepalived", "--interface", "eth0")
 	spec.After = []string{"etcd"}
 	spec.Namespace = n.Namespace

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 
 func specs() []supervisor.Spec {
 	p := layout.Paths{Dir: "/srv/gantry/.local"}
-	all := Specs(Config{Paths: p, BinDir: "/srv/gantry/bin", AutoscaleInterval: 5 * time.Second})
+	all := Specs(Config{Paths: p, Plan: layout.Real(), BinDir: "/srv/gantry/bin", AutoscaleInterval: 5 * time.Second})
 	for _, s := range layout.Sites() {
 		all = append(all, kube.Specs(p, s)...)
 	}
@@ -80,10 +80,10 @@ func TestPrometheusAcceptsItsConfiguration(t *testing.T) {
 		t.Skip("promtool is not installed (Debian package prometheus)")
 	}
 	p := layout.Paths{Dir: t.TempDir()}
-	if err := pki.Ensure(p, time.Now()); err != nil {
+	if err := pki.Ensure(p, layout.Real(), time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	if err := WriteConfig(p); err != nil {
+	if err := WriteConfig(p, layout.Real()); err != nil {
 		t.Fatal(err)
 	}
 	file := p.Conf("prometheus.yml")
@@ -103,8 +103,22 @@ func TestPrometheusAcceptsItsConfiguration(t *testing.T) {
 	}
 }
 
+func TestAlertmanagerAcceptsItsConfiguration(t *testing.T) {
+	amtool, err := exec.LookPath("amtool")
+	if err != nil {
+		t.Skip("amtool is not installed (Debian package prometheus-alertmanager)")
+	}
+	p := layout.Paths{Dir: t.TempDir()}
+	if err := WriteConfig(p, layout.Real()); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), amtool, "check-config", p.Conf("alertmanager.yml")).CombinedOutput(); err != nil {
+		t.Errorf("refused: %v: %s", err, out)
+	}
+}
+
 func TestEverySampleOfAKubeletNamesItsCluster(t *testing.T) {
-	data, err := yaml.Marshal(prometheusConfig(layout.Paths{Dir: "/x"}))
+	data, err := yaml.Marshal(prometheusConfig(layout.Paths{Dir: "/x"}, layout.Real()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ const buryPause = 500 * time.Millisecond
 // Without it they would stay as zombies on a machine whose first process does
 // not bury strangers.
 func Adopt(ctx context.Context) error {
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+	if err := adoptOrphans(); err != nil {
 		return fmt.Errorf("adopt orphans: %w", err)
 	}
 	dead := map[int]bool{}

@@ -12,6 +12,8 @@ type Report struct {
 	Stopping bool `json:"stopping,omitempty"`
 	// Since is when the supervisor was started.
 	Since time.Time `json:"since,omitzero"`
+	// NotReal says what simulated nodes do not do; empty where all is real.
+	NotReal string `json:"not_real,omitempty"`
 	// Groups are the units that Kill and Start take, in starting order.
 	Groups []Group `json:"groups"`
 	// Processes are in starting order.

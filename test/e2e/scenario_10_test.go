@@ -1,0 +1,137 @@
+package e2e
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// terms is three times what a leader's lease lives.
+const terms = 3 * 6 * time.Second
+
+// managers are the metrics of both instances of cluster-mgr by name.
+var managers = map[string]string{"cluster-mgr-1": "127.0.0.1:7091", "cluster-mgr-2": "127.0.0.1:7092"}
+
+// rules S1, S2, S4: an old leader that wakes up writes nothing.
+func Test10LeaderSleeps(t *testing.T) {
+	platform(t)
+	before := settled(t)
+	tr := newTraffic(t)
+	old := leader(t, "")
+	stale := staleEpochs(t)
+	// It is put to sleep in the middle of work.
+	burst(t, 20)
+	wake := hang(t, old)
+	asleep := time.Now()
+	var next string
+	eventually(t, 30*time.Second, func() string {
+		for name, address := range managers {
+			if name != old && metric(t, address, "gantry_leading") == 1 {
+				next = name
+				return ""
+			}
+		}
+		return "nobody leads"
+	})
+	t.Logf("%s sleeps, %s leads after %.1f s", old, next, time.Since(asleep).Seconds())
+	changed := changes(t, 10)
+	time.Sleep(time.Until(asleep.Add(terms)))
+	wake()
+	const more = 10
+	burst(t, more)
+	want := changed.Status.Release + more
+	// What was accepted stays, in the store and in the clusters.
+	newest := map[string]int{}
+	for end := time.Now().Add(12 * time.Second); time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
+		now := read[app](t, "get", "app", "hello", "-p", "demo")
+		if now.Status.Release != want {
+			t.Fatalf("release %d, want %d: a sleeper's write was accepted", now.Status.Release, want)
+		}
+		for _, part := range now.Status.Assignments {
+			if part.Release < newest[part.Cluster] {
+				t.Fatalf("%s went back from release %d to %d", part.Cluster, newest[part.Cluster], part.Release)
+			}
+			newest[part.Cluster] = part.Release
+		}
+	}
+	converged(t, want)
+	if leads := leader(t, ""); leads != next {
+		t.Errorf("%s leads, %s did", leads, next)
+	}
+	t.Logf("%.0f stale writes were refused by ipaas; release %d, then %d", staleEpochs(t)-stale, before.Status.Release, want)
+	tr.finish(firstPhase)
+}
+
+// leader waits until exactly one instance leads.
+func leader(t *testing.T, not string) string {
+	t.Helper()
+	var name string
+	eventually(t, 30*time.Second, func() string {
+		var leading []string
+		for n, address := range managers {
+			if n != not && metric(t, address, "gantry_leading") == 1 {
+				leading = append(leading, n)
+			}
+		}
+		if len(leading) != 1 {
+			return fmt.Sprintf("these lead: %v", leading)
+		}
+		name = leading[0]
+		return ""
+	})
+	return name
+}
+
+// staleEpochs counts the changes that both sites refused as those of an old leader.
+func staleEpochs(t *testing.T) float64 {
+	t.Helper()
+	sum := 0.0
+	for _, address := range []string{"10.111.0.1:7190", "10.112.0.1:7190"} {
+		sum += metric(t, address, "gantry_ipaas_stale_epochs_total")
+	}
+	return sum
+}
+
+// burst makes n releases of the app, one after the other, so that its leader is
+// busy, and does not wait for them.
+func burst(t *testing.T, n int) {
+	t.Helper()
+	r := newREST(t)
+	for i := range n {
+		eventually(t, time.Minute, func() string {
+			code, answer := r.call("PATCH", appURL, fmt.Sprintf(`{"spec":{"graceSeconds":%d}}`, 40+i%2))
+			if code != 200 {
+				return fmt.Sprint(answer) // 409: a loop wrote at the same moment
+			}
+			return ""
+		})
+	}
+}
+
+// changes changes the app through whoever answers, and gives it as settled.
+func changes(t *testing.T, drain int) app {
+	t.Helper()
+	eventually(t, time.Minute, func() string {
+		if r := gantry(t, manifest(t, "drainSeconds: 5", fmt.Sprintf("drainSeconds: %d", drain)), "apply", "-f", "-"); r.code != 0 {
+			return r.err
+		}
+		return ""
+	})
+	return converged(t, 0)
+}
+
+// converged waits until every cluster has the newest release, or this one.
+func converged(t *testing.T, want int) app {
+	t.Helper()
+	var a app
+	eventually(t, time.Minute, func() string {
+		a = settled(t)
+		for _, part := range a.Status.Assignments {
+			if part.Release != a.Status.Release || want != 0 && part.Release != want {
+				return fmt.Sprintf("%s has release %d of %d", part.Cluster, part.Release, a.Status.Release)
+			}
+		}
+		return ""
+	})
+	return a
+}
