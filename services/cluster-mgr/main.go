@@ -22,10 +22,14 @@ func main() {
 		flags.DurationVar(&c.HealthInterval, "health-interval", 2*time.Second, "time between two verdicts about the clusters")
 		recoverAfter := flags.Duration("recover-after", time.Minute, "how long a cluster that was down must answer without a break to be healthy again")
 		flags.DurationVar(&c.FailBackAfter, "failback-after", 5*time.Minute, "how long a cluster must have been healthy before work is brought back to it")
+		alertmanagers := flags.String("alertmanager", "", "URLs of the Alertmanagers that are told about alarms, separated by commas; empty: nobody is told")
 		return func(ctx context.Context, common serve.Common) error {
 			c.Common = common
 			c.Health.RecoverAfterMS = recoverAfter.Milliseconds()
 			c.Etcd = strings.Split(*etcd, ",")
+			if *alertmanagers != "" {
+				c.Alertmanagers = strings.Split(*alertmanagers, ",")
+			}
 			return app.Run(ctx, c)
 		}
 	})

@@ -15,6 +15,7 @@ func main() {
 		var c app.Config
 		flags.StringVar(&c.Cluster, "cluster", "", "id of the cluster, told to the apps as GANTRY_CLUSTER")
 		flags.StringVar(&c.Kubeconfig, "kubeconfig", "", "file with access to the cluster; empty: the service account of the pod")
+		flags.StringVar(&c.ClusterDomain, "cluster-domain", "", "domain of the cluster's services; empty: that of the pod's own search list, else cluster.local")
 		return func(ctx context.Context, common serve.Common) error {
 			c.Common = common
 			return app.Run(ctx, c)

@@ -12,6 +12,7 @@ import (
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
 	"gantry.dev/services/cluster-mgr/internal/clusters"
 	"gantry.dev/services/cluster-mgr/internal/observe"
+	"gantry.dev/services/cluster-mgr/internal/placement"
 	"gantry.dev/services/cluster-mgr/internal/store"
 	"google.golang.org/grpc"
 )
@@ -21,10 +22,18 @@ type Fitter interface {
 	// Fit refuses, with what is missing, an app whose wanted replicas fit
 	// nowhere.
 	Fit(ctx context.Context, app *gantryv1.App, desired int) error
+	// Division is how the replicas of an app would be divided now; with
+	// rebalance, all of them anew.
+	Division(ctx context.Context, app *gantryv1.App, desired int, rebalance bool) (placement.Plan, error)
 }
 
-// Planner starts operations.
+// Planner starts operations, and says what one would find.
 type Planner interface {
+	Survival(ctx context.Context) (*gantryv1.SurvivalReport, error)
+	// With validate_only the operation is not stored and has no name.
+	MigrateApps(ctx context.Context, r *gantryv1.MigrateAppsRequest, user string) (*longrunningpb.Operation, error)
+	Approve(ctx context.Context, name, user string) (*longrunningpb.Operation, error)
+	Reverse(ctx context.Context, r *gantryv1.ReverseOperationRequest, user string) (*longrunningpb.Operation, error)
 	SwitchTraffic(ctx context.Context, r *gantryv1.SwitchTrafficRequest, user string) (*longrunningpb.Operation, error)
 	FailBack(ctx context.Context, r *gantryv1.FailBackRequest, user string) (*longrunningpb.Operation, error)
 }

@@ -24,17 +24,12 @@ func (s *appService) CreateApp(ctx context.Context, r *gantryv1.CreateAppRequest
 	if err := own(r.GetParent(), r.GetApp().GetName()); err != nil {
 		return nil, err
 	}
-	return s.create(ctx, r, r.GetApp(), r.GetValidateOnly())
+	return s.once(ctx, r, func() (*gantryv1.App, error) { return s.create(ctx, r, r.GetApp(), r.GetValidateOnly()) })
 }
 
 func (s *appService) create(ctx context.Context, r mutation, app *gantryv1.App, validateOnly bool) (*gantryv1.App, error) {
-	first := &gantryv1.App{}
-	if etag, found, err := s.answered(ctx, r, first); found || err != nil {
-		first.Etag = etag
-		return first, err
-	}
-	parent := names.Parent(app.GetName())
-	if _, err := s.Store.Projects.Get(ctx, parent); err != nil {
+	project, err := s.Store.Projects.Get(ctx, names.Parent(app.GetName()))
+	if err != nil {
 		return nil, err
 	}
 	if _, err := s.Store.Apps.Get(ctx, app.GetName()); err == nil {
@@ -45,7 +40,7 @@ func (s *appService) create(ctx context.Context, r mutation, app *gantryv1.App, 
 	}
 	next := &gantryv1.App{Name: app.GetName(), Spec: app.GetSpec(), CreateTime: timestamppb.Now()}
 	assignment := store.Item[store.Assignment]{Value: store.Assignment{App: app.GetName(), Desired: desired(app.GetSpec(), int(app.GetSpec().GetReplicas()))}}
-	return s.release(ctx, r, release{app: next, assignment: assignment}, validateOnly)
+	return s.release(ctx, r, release{app: next, assignment: assignment, project: project}, validateOnly)
 }
 
 // desired is a wanted number within the bounds of the app's policy.
@@ -65,32 +60,32 @@ func (s *appService) GetApp(ctx context.Context, r *gantryv1.GetAppRequest) (*ga
 }
 
 func (s *appService) ListApps(ctx context.Context, r *gantryv1.ListAppsRequest) (*gantryv1.ListAppsResponse, error) {
-	var failed error
-	list, next, err := page(ctx, s.Store.Apps, r, below(r.GetParent()), false, func(item store.Item[*gantryv1.App]) (*gantryv1.App, bool) {
-		app, err := s.shown(ctx, item)
-		if err != nil {
-			failed = err
-		}
-		return app, true
-	})
-	if err == nil {
-		err = failed
+	if err := s.inProject(ctx, r.GetParent()); err != nil {
+		return nil, err
 	}
-	return &gantryv1.ListAppsResponse{Apps: list, NextPageToken: next}, err
+	var items []store.Item[*gantryv1.App]
+	_, next, err := page(ctx, s.Store.Apps, r, below(r.GetParent()), false, func(item store.Item[*gantryv1.App]) (*gantryv1.App, bool) {
+		items = append(items, item)
+		return item.Value, true
+	})
+	if err != nil {
+		return nil, err
+	}
+	apps, err := s.allShown(ctx, items)
+	return &gantryv1.ListAppsResponse{Apps: apps, NextPageToken: next}, err
 }
 
 func (s *appService) UpdateApp(ctx context.Context, r *gantryv1.UpdateAppRequest) (*gantryv1.App, error) {
+	return s.once(ctx, r, func() (*gantryv1.App, error) { return s.update(ctx, r) })
+}
+
+func (s *appService) update(ctx context.Context, r *gantryv1.UpdateAppRequest) (*gantryv1.App, error) {
 	item, err := s.Store.Apps.Get(ctx, r.GetApp().GetName())
 	if r.GetAllowMissing() && fault.Is(err, fault.KindNotFound) {
 		return s.create(ctx, r, r.GetApp(), r.GetValidateOnly())
 	}
 	if err != nil {
 		return nil, err
-	}
-	first := &gantryv1.App{}
-	if etag, found, err := s.answered(ctx, r, first); found || err != nil {
-		first.Etag = etag
-		return first, err
 	}
 	if err := current(item, r.GetApp().GetEtag()); err != nil {
 		return nil, err
@@ -100,7 +95,11 @@ func (s *appService) UpdateApp(ctx context.Context, r *gantryv1.UpdateAppRequest
 		return nil, err
 	}
 	if proto.Equal(next.GetSpec(), item.Value.GetSpec()) {
-		return s.shown(ctx, item)
+		shown, err := s.shown(ctx, item)
+		if err != nil {
+			return nil, err
+		}
+		return shown, s.unchanged(ctx, r, withoutFiles(shown), func(ch *store.Change) { s.Store.Apps.Expect(ch, item.Name, item.ModRevision) })
 	}
 	assignment, err := s.Store.Assignments.Get(ctx, item.Name)
 	if err != nil {
@@ -118,108 +117,59 @@ func (s *appService) UpdateApp(ctx context.Context, r *gantryv1.UpdateAppRequest
 // DeleteApp forgets the app at once; the leader then removes it from the
 // clusters, those that cannot be asked as soon as they can.
 func (s *appService) DeleteApp(ctx context.Context, r *gantryv1.DeleteAppRequest) (*emptypb.Empty, error) {
+	return again(ctx, func() (*emptypb.Empty, error) { return &emptypb.Empty{}, s.delete(ctx, r) })
+}
+
+func (s *appService) delete(ctx context.Context, r *gantryv1.DeleteAppRequest) error {
 	item, err := s.Store.Apps.Get(ctx, r.GetName())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := current(item, r.GetEtag()); err != nil {
-		return nil, err
+		return err
 	}
-	routes, _, err := s.Store.Routes.List(ctx, names.Parent(r.GetName())+"/")
-	if err != nil {
-		return nil, err
-	}
-	for _, route := range routes {
-		if route.Value.GetApp() == r.GetName() {
-			return nil, fault.Precondition("APP_IN_USE", "%s leads to %s; delete it first", route.Name, r.GetName())
-		}
+	change := store.NewChange()
+	if err := s.unrouted(ctx, change, r.GetName()); err != nil {
+		return err
 	}
 	clusters, _, err := s.Store.Clusters.List(ctx, "")
 	if err != nil {
-		return nil, err
-	}
-	releases, _, err := s.Store.Releases.List(ctx, r.GetName()+"/")
-	if err != nil {
-		return nil, err
+		return err
 	}
 	deletion := store.Deletion{App: r.GetName()}
 	for _, c := range clusters {
 		deletion.Clusters = append(deletion.Clusters, c.Name)
 	}
-	change := store.NewChange()
 	s.Store.Apps.Delete(change, item.Name, item.ModRevision)
 	s.Store.Assignments.Delete(change, item.Name, store.Any)
 	s.Store.Deletions.Put(change, item.Name, deletion, store.Any)
-	for _, old := range releases {
-		s.Store.Releases.Delete(change, old.Name, store.Any)
-	}
+	s.Store.Releases.DeleteAll(change, item.Name+"/")
 	_, err = s.Store.Commit(ctx, change)
-	return &emptypb.Empty{}, err
+	return err
 }
 
-func (s *appService) ScaleApp(ctx context.Context, r *gantryv1.ScaleAppRequest) (*gantryv1.App, error) {
-	item, err := s.Store.Apps.Get(ctx, r.GetName())
+// unrouted refuses while a route leads to an app, also one that is made
+// meanwhile.
+func (s *appService) unrouted(ctx context.Context, change *store.Change, app string) error {
+	project := names.Parent(app) + "/"
+	routes, routesAt, err := s.Store.Routes.List(ctx, project)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	first := &gantryv1.App{}
-	if etag, found, err := s.answered(ctx, r, first); found || err != nil {
-		first.Etag = etag
-		return first, err
+	s.Store.Routes.ExpectNoneSince(change, project, routesAt)
+	for _, route := range routes {
+		if route.Value.GetApp() == app {
+			return fault.Precondition("APP_IN_USE", "%s leads to %s; delete it first", route.Name, app)
+		}
 	}
-	if err := current(item, r.GetEtag()); err != nil {
-		return nil, err
-	}
-	if a := item.Value.GetSpec().GetAutoscale(); a != nil {
-		return nil, fault.Precondition("AUTOSCALED", "the autoscaler owns the replicas of %s (%d to %d); change minReplicas and maxReplicas of its policy, or remove the policy", r.GetName(), a.GetMinReplicas(), a.GetMaxReplicas())
-	}
-	assignment, err := s.Store.Assignments.Get(ctx, item.Name)
-	if err != nil {
-		return nil, err
-	}
-	next := proto.CloneOf(item.Value)
-	next.Spec.Replicas = r.GetReplicas()
-	had := assignment.Value.Desired
-	assignment.Value.Desired = int(r.GetReplicas())
-	return s.release(ctx, r, release{app: next, revision: item.ModRevision, assignment: assignment, before: item.Value.GetSpec(), desiredBefore: had}, false)
-}
-
-func (s *appService) RollbackApp(ctx context.Context, r *gantryv1.RollbackAppRequest) (*gantryv1.App, error) {
-	item, err := s.Store.Apps.Get(ctx, r.GetName())
-	if err != nil {
-		return nil, err
-	}
-	first := &gantryv1.App{}
-	if etag, found, err := s.answered(ctx, r, first); found || err != nil {
-		first.Etag = etag
-		return first, err
-	}
-	old, err := s.Store.Releases.Get(ctx, releaseName(r.GetName(), r.GetRelease()))
-	if err != nil {
-		return nil, err
-	}
-	assignment, err := s.Store.Assignments.Get(ctx, item.Name)
-	if err != nil {
-		return nil, err
-	}
-	next := proto.CloneOf(item.Value)
-	next.Spec = old.Value.GetSpec()
-	had := assignment.Value.Desired
-	wanted := had
-	if next.GetSpec().GetAutoscale() == nil && item.Value.GetSpec().GetAutoscale() == nil {
-		wanted = int(next.GetSpec().GetReplicas())
-	}
-	assignment.Value.Desired = desired(next.GetSpec(), wanted)
-	return s.release(ctx, r, release{
-		app: next, revision: item.ModRevision, assignment: assignment, before: item.Value.GetSpec(), desiredBefore: had,
-		digest: old.Value.GetDigest(), of: r.GetRelease(),
-	}, false)
+	return nil
 }
 
 func (s *appService) ListReleases(ctx context.Context, r *gantryv1.ListReleasesRequest) (*gantryv1.ListReleasesResponse, error) {
-	list, next, err := page(ctx, s.Store.Releases, r, r.GetParent()+"/releases/", true, func(item store.Item[*gantryv1.Release]) (*gantryv1.Release, bool) {
-		return item.Value, true
-	})
+	if _, err := s.Store.Apps.Get(ctx, r.GetParent()); err != nil {
+		return nil, err
+	}
+	list, next, err := page(ctx, s.Store.Releases, r, r.GetParent()+"/releases/", true, all)
 	return &gantryv1.ListReleasesResponse{Releases: list, NextPageToken: next}, err
 }
 

@@ -21,17 +21,21 @@ func (s *decisionService) GetDecision(ctx context.Context, r *gantryv1.GetDecisi
 	return item.Value, nil
 }
 
-// ListDecisions pages through all decisions and picks those asked for, so a
-// page may hold fewer than its size.
+// ListDecisions gives decisions without their inputs. Of one kind about
+// anything, a page may hold fewer than its size.
 func (s *decisionService) ListDecisions(ctx context.Context, r *gantryv1.ListDecisionsRequest) (*gantryv1.ListDecisionsResponse, error) {
-	list, next, err := page(ctx, s.Store.Decisions, r, "decisions/", true, func(item store.Item[*gantryv1.Decision]) (*gantryv1.Decision, bool) {
-		d := item.Value
-		d.InputJson, d.OutputJson = "", ""
-		return d, (r.GetSubject() == "" || d.GetSubject() == r.GetSubject()) &&
-			(r.GetKind() == gantryv1.Decision_KIND_UNSPECIFIED || d.GetKind() == r.GetKind()) &&
-			d.GetName() > r.GetAfter()
+	p, err := s.Store.Decisions.Find(ctx, store.Query{
+		Subject: r.GetSubject(), Kind: r.GetKind(), After: r.GetAfter(), Size: sizeOf(r), Token: r.GetPageToken(),
 	})
-	return &gantryv1.ListDecisionsResponse{Decisions: list, NextPageToken: next}, err
+	if err != nil {
+		return nil, err
+	}
+	out := &gantryv1.ListDecisionsResponse{NextPageToken: p.Next}
+	for _, item := range p.Items {
+		item.Value.InputJson, item.Value.OutputJson = "", ""
+		out.Decisions = append(out.Decisions, item.Value)
+	}
+	return out, nil
 }
 
 type alarmService struct {
@@ -40,8 +44,6 @@ type alarmService struct {
 }
 
 func (s *alarmService) ListAlarms(ctx context.Context, r *gantryv1.ListAlarmsRequest) (*gantryv1.ListAlarmsResponse, error) {
-	list, next, err := page(ctx, s.Store.Alarms, r, "alarms/", false, func(item store.Item[*gantryv1.Alarm]) (*gantryv1.Alarm, bool) {
-		return item.Value, true
-	})
+	list, next, err := page(ctx, s.Store.Alarms, r, "alarms/", false, all)
 	return &gantryv1.ListAlarmsResponse{Alarms: list, NextPageToken: next}, err
 }

@@ -35,19 +35,18 @@ func (s *gatewayService) shown(item store.Item[*gantryv1.Gateway]) *gantryv1.Gat
 }
 
 func (s *gatewayService) CreateGateway(ctx context.Context, r *gantryv1.CreateGatewayRequest) (*gantryv1.Gateway, error) {
-	first := &gantryv1.Gateway{}
-	if etag, found, err := s.answered(ctx, r, first); found || err != nil {
-		first.Etag = etag
-		return first, err
-	}
+	return once(ctx, s.Services, r, func() (*gantryv1.Gateway, error) { return s.create(ctx, r) })
+}
+
+func (s *gatewayService) create(ctx context.Context, r *gantryv1.CreateGatewayRequest) (*gantryv1.Gateway, error) {
 	g := &gantryv1.Gateway{
 		Name: r.GetGateway().GetName(), Vip: r.GetGateway().GetVip(), VirtualRouterId: r.GetGateway().GetVirtualRouterId(),
 		Nodes: r.GetGateway().GetNodes(), CreateTime: timestamppb.Now(),
 	}
-	if err := s.check(ctx, g); err != nil || r.GetValidateOnly() {
+	change := store.NewChange()
+	if err := s.check(ctx, change, g); err != nil || r.GetValidateOnly() {
 		return g, err
 	}
-	change := store.NewChange()
 	s.Store.Gateways.Put(change, g.GetName(), g, 0)
 	etag, err := s.commit(ctx, change, r, g)
 	g.Etag = etag
@@ -55,14 +54,15 @@ func (s *gatewayService) CreateGateway(ctx context.Context, r *gantryv1.CreateGa
 }
 
 // check refuses what would make two nodes or gateways fight.
-func (s *gatewayService) check(ctx context.Context, g *gantryv1.Gateway) error {
+func (s *gatewayService) check(ctx context.Context, change *store.Change, g *gantryv1.Gateway) error {
 	if err := distinct(g.GetNodes()); err != nil {
 		return err
 	}
-	others, _, err := s.Store.Gateways.List(ctx, "")
+	others, othersAt, err := s.Store.Gateways.List(ctx, "")
 	if err != nil {
 		return err
 	}
+	s.Store.Gateways.ExpectNoneSince(change, "", othersAt)
 	for _, o := range others {
 		switch {
 		case o.Name == g.GetName():
@@ -106,24 +106,29 @@ func (s *gatewayService) ListGateways(ctx context.Context, r *gantryv1.ListGatew
 }
 
 func (s *gatewayService) DeleteGateway(ctx context.Context, r *gantryv1.DeleteGatewayRequest) (*emptypb.Empty, error) {
+	return again(ctx, func() (*emptypb.Empty, error) { return &emptypb.Empty{}, s.delete(ctx, r) })
+}
+
+func (s *gatewayService) delete(ctx context.Context, r *gantryv1.DeleteGatewayRequest) error {
 	item, err := s.Store.Gateways.Get(ctx, r.GetName())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := current(item, r.GetEtag()); err != nil {
-		return nil, err
+		return err
 	}
-	routes, _, err := s.Store.Routes.List(ctx, "")
+	routes, routesAt, err := s.Store.Routes.List(ctx, "")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, route := range routes {
 		if route.Value.GetGateway() == r.GetName() {
-			return nil, fault.Precondition("GATEWAY_IN_USE", "%s uses %s; delete it first", route.Name, r.GetName())
+			return fault.Precondition("GATEWAY_IN_USE", "%s uses %s; delete it first", route.Name, r.GetName())
 		}
 	}
 	change := store.NewChange()
+	s.Store.Routes.ExpectNoneSince(change, "", routesAt)
 	s.Store.Gateways.Delete(change, item.Name, item.ModRevision)
 	_, err = s.Store.Commit(ctx, change)
-	return &emptypb.Empty{}, err
+	return err
 }

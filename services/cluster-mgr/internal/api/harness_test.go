@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"sync"
 	"testing"
 
 	"gantry.dev/pkg/authz"
@@ -20,6 +21,7 @@ import (
 	"gantry.dev/services/cluster-mgr/internal/planning"
 	"gantry.dev/services/cluster-mgr/internal/store"
 	"github.com/prometheus/client_golang/prometheus"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 )
@@ -76,12 +78,41 @@ type harness struct {
 	conn   *grpc.ClientConn
 	ca     *mtlstest.CA
 	addr   string
+	race   *race
+}
+
+// race lets something happen between what a call reads and what it writes.
+type race struct {
+	clientv3.KV
+	mu        sync.Mutex
+	meanwhile func()
+}
+
+// meanwhile runs f before the next transaction.
+func (h *harness) meanwhile(f func()) {
+	h.race.mu.Lock()
+	defer h.race.mu.Unlock()
+	h.race.meanwhile = f
+}
+
+func (r *race) Txn(ctx context.Context) clientv3.Txn {
+	r.mu.Lock()
+	f := r.meanwhile
+	r.meanwhile = nil
+	r.mu.Unlock()
+	if f != nil {
+		f()
+	}
+	return r.KV.Txn(ctx)
 }
 
 func newHarness(t *testing.T) *harness {
 	t.Helper()
 	h := &harness{t: t, etcd: etcdtest.Start(t), images: images{}, ca: mtlstest.New(t)}
-	h.store = store.New(h.etcd.Client(t))
+	client := h.etcd.Client(t)
+	h.race = &race{KV: client.KV}
+	client.KV = h.race
+	h.store = store.New(client)
 	pool := clusters.New(h.ca.Issue("cluster-mgr").Client)
 	t.Cleanup(pool.Close)
 	view := viewer{h.store}

@@ -25,27 +25,29 @@ func (s *operationService) GetOperation(ctx context.Context, r *gantryv1.GetOper
 }
 
 func (s *operationService) ListOperations(ctx context.Context, r *gantryv1.ListOperationsRequest) (*gantryv1.ListOperationsResponse, error) {
-	list, next, err := page(ctx, s.Store.Operations, r, "operations/", true, func(item store.Item[*longrunningpb.Operation]) (*longrunningpb.Operation, bool) {
-		return item.Value, true
-	})
+	list, next, err := page(ctx, s.Store.Operations, r, "operations/", true, all)
 	return &gantryv1.ListOperationsResponse{Operations: list, NextPageToken: next}, err
 }
 
+// ApproveOperation starts what a plan says, unless the world has changed since.
 func (s *operationService) ApproveOperation(ctx context.Context, r *gantryv1.ApproveOperationRequest) (*longrunningpb.Operation, error) {
-	return s.turn(ctx, r.GetName(), func(o fleet.Operation) error {
-		if o.Metadata.GetState() != gantryv1.OperationMetadata_STATE_AWAITING_APPROVAL {
-			return fault.Precondition("NOT_AWAITING_APPROVAL", "%s does not wait for approval, its state is %s", o.Name, o.Metadata.GetState())
-		}
-		if len(o.Plan.Steps) == 0 {
-			return fault.Precondition("PLAN_IMPOSSIBLE", "%s has no steps that could be approved; its problems say why", o.Name)
-		}
-		o.Metadata.State, o.Metadata.ApprovedBy = gantryv1.OperationMetadata_STATE_RUNNING, user(ctx).User
-		return nil
+	return again(ctx, func() (*longrunningpb.Operation, error) { return s.Planner.Approve(ctx, r.GetName(), user(ctx).User) })
+}
+
+// ReverseOperation starts a new operation that takes a finished one back.
+func (s *operationService) ReverseOperation(ctx context.Context, r *gantryv1.ReverseOperationRequest) (*longrunningpb.Operation, error) {
+	return s.startOnce(ctx, r, func() (*longrunningpb.Operation, error) {
+		return s.Planner.Reverse(ctx, r, user(ctx).User)
 	})
 }
 
 func (s *operationService) CancelOperation(ctx context.Context, r *gantryv1.CancelOperationRequest) (*longrunningpb.Operation, error) {
-	return s.turn(ctx, r.GetName(), func(o fleet.Operation) error {
+	return again(ctx, func() (*longrunningpb.Operation, error) { return s.cancel(ctx, r.GetName()) })
+}
+
+// cancel races with the loop that works on the operation and writes each step.
+func (s *operationService) cancel(ctx context.Context, name string) (*longrunningpb.Operation, error) {
+	return s.turn(ctx, name, func(o fleet.Operation) error {
 		if !o.Live() {
 			return fault.Precondition("OPERATION_ENDED", "%s has ended already, its state is %s", o.Name, o.Metadata.GetState())
 		}

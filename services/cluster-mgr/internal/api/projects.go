@@ -22,7 +22,9 @@ func shownProject(item store.Item[*gantryv1.Project]) *gantryv1.Project {
 }
 
 func (s *projectService) CreateProject(ctx context.Context, r *gantryv1.CreateProjectRequest) (*gantryv1.Project, error) {
-	return s.put(ctx, r, r.GetProject(), 0, r.GetValidateOnly())
+	return once(ctx, s.Services, r, func() (*gantryv1.Project, error) {
+		return s.put(ctx, r, r.GetProject(), 0, r.GetValidateOnly())
+	})
 }
 
 func (s *projectService) GetProject(ctx context.Context, r *gantryv1.GetProjectRequest) (*gantryv1.Project, error) {
@@ -43,11 +45,10 @@ func (s *projectService) ListProjects(ctx context.Context, r *gantryv1.ListProje
 }
 
 func (s *projectService) UpdateProject(ctx context.Context, r *gantryv1.UpdateProjectRequest) (*gantryv1.Project, error) {
-	first := &gantryv1.Project{}
-	if etag, found, err := s.answered(ctx, r, first); found || err != nil {
-		first.Etag = etag
-		return first, err
-	}
+	return once(ctx, s.Services, r, func() (*gantryv1.Project, error) { return s.update(ctx, r) })
+}
+
+func (s *projectService) update(ctx context.Context, r *gantryv1.UpdateProjectRequest) (*gantryv1.Project, error) {
 	item, err := s.Store.Projects.Get(ctx, r.GetProject().GetName())
 	if r.GetAllowMissing() && fault.Is(err, fault.KindNotFound) {
 		return s.put(ctx, r, r.GetProject(), 0, r.GetValidateOnly())
@@ -63,18 +64,14 @@ func (s *projectService) UpdateProject(ctx context.Context, r *gantryv1.UpdatePr
 		return nil, err
 	}
 	if proto.Equal(next, item.Value) {
-		return shownProject(item), nil
+		shown := shownProject(item)
+		return shown, s.unchanged(ctx, r, shown, func(ch *store.Change) { s.Store.Projects.Expect(ch, item.Name, item.ModRevision) })
 	}
 	return s.put(ctx, r, next, item.ModRevision, r.GetValidateOnly())
 }
 
 // put stores a project; revision 0 creates it.
 func (s *projectService) put(ctx context.Context, r mutation, project *gantryv1.Project, revision int64, validateOnly bool) (*gantryv1.Project, error) {
-	first := &gantryv1.Project{}
-	if etag, found, err := s.answered(ctx, r, first); found || err != nil {
-		first.Etag = etag
-		return first, err
-	}
 	project = proto.CloneOf(project)
 	project.Etag = ""
 	if revision == 0 {
@@ -94,26 +91,42 @@ func (s *projectService) put(ctx context.Context, r mutation, project *gantryv1.
 }
 
 func (s *projectService) DeleteProject(ctx context.Context, r *gantryv1.DeleteProjectRequest) (*emptypb.Empty, error) {
+	return again(ctx, func() (*emptypb.Empty, error) { return &emptypb.Empty{}, s.delete(ctx, r) })
+}
+
+func (s *projectService) delete(ctx context.Context, r *gantryv1.DeleteProjectRequest) error {
 	item, err := s.Store.Projects.Get(ctx, r.GetName())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := current(item, r.GetEtag()); err != nil {
-		return nil, err
+		return err
 	}
-	apps, _, err := s.Store.Apps.List(ctx, r.GetName()+"/")
+	apps, appsAt, err := s.Store.Apps.List(ctx, r.GetName()+"/")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	routes, _, err := s.Store.Routes.List(ctx, r.GetName()+"/")
+	routes, routesAt, err := s.Store.Routes.List(ctx, r.GetName()+"/")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if len(apps)+len(routes) > 0 {
-		return nil, fault.Precondition("PROJECT_NOT_EMPTY", "%s has %d apps and %d routes; delete them first", r.GetName(), len(apps), len(routes))
+		return fault.Precondition("PROJECT_NOT_EMPTY", "%s has %d apps and %d routes; delete them first", r.GetName(), len(apps), len(routes))
 	}
 	change := store.NewChange()
+	s.Store.Apps.ExpectNoneSince(change, r.GetName()+"/", appsAt)
+	s.Store.Routes.ExpectNoneSince(change, r.GetName()+"/", routesAt)
 	s.Store.Projects.Delete(change, item.Name, item.ModRevision)
 	_, err = s.Store.Commit(ctx, change)
-	return &emptypb.Empty{}, err
+	return err
+}
+
+// inProject refuses a list below a project that does not exist, which would
+// else look like an empty one.
+func (s *Services) inProject(ctx context.Context, parent string) error {
+	if parent == anyProject {
+		return nil
+	}
+	_, err := s.Store.Projects.Get(ctx, parent)
+	return err
 }

@@ -5,11 +5,9 @@ import (
 	"slices"
 	"strings"
 
-	"buf.build/go/protovalidate"
 	"gantry.dev/pkg/fault"
 	"gantry.dev/pkg/names"
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
-	"gantry.dev/services/cluster-mgr/internal/fleet"
 	"gantry.dev/services/cluster-mgr/internal/store"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -18,8 +16,9 @@ import (
 // release is an app about to be stored.
 type release struct {
 	app *gantryv1.App
-	// Revision of the stored app; 0: a new one.
+	// Revision of the stored app; 0: a new one, in this project.
 	revision   int64
+	project    store.Item[*gantryv1.Project]
 	assignment store.Item[store.Assignment]
 	// Spec and wanted replicas before the change; nil: a new app.
 	before        *gantryv1.AppSpec
@@ -35,12 +34,12 @@ func (s *appService) release(ctx context.Context, r mutation, next release, vali
 	if err := s.check(ctx, next.app.GetSpec()); err != nil {
 		return nil, err
 	}
-	if err := s.checkRoutes(ctx, next.app); err != nil {
+	change := store.NewChange()
+	if err := s.checkRoutes(ctx, change, next.app); err != nil {
 		return nil, err
 	}
 	app := next.app
 	app.Etag = ""
-	change := store.NewChange()
 	if next.before == nil || next.of > 0 || !sameTemplate(next.before, app.GetSpec()) {
 		digest, err := s.digest(ctx, next)
 		if err != nil {
@@ -60,20 +59,16 @@ func (s *appService) release(ctx context.Context, r mutation, next release, vali
 	if validateOnly {
 		return app, nil
 	}
+	if next.revision == 0 {
+		s.Store.Projects.Expect(change, next.project.Name, next.project.ModRevision)
+	}
 	s.Store.Apps.Put(change, app.GetName(), app, next.revision)
 	s.Store.Assignments.Put(change, app.GetName(), next.assignment.Value, next.assignment.ModRevision)
-	etag, err := s.commit(ctx, change, r, app)
+	etag, err := s.commit(ctx, change, r, withoutFiles(app))
 	if err != nil {
 		return nil, err
 	}
-	item, err := s.Store.Apps.Get(ctx, app.GetName())
-	if err != nil {
-		return nil, err
-	}
-	shown, err := s.shown(ctx, item)
-	if err != nil {
-		return nil, err
-	}
+	shown := s.view(store.Item[*gantryv1.App]{Name: app.GetName(), Value: app}, next.assignment.Value)
 	shown.Etag = etag
 	return shown, nil
 }
@@ -87,12 +82,15 @@ func (r release) grows() bool {
 		!proto.Equal(r.before.GetPlacement(), r.app.GetSpec().GetPlacement())
 }
 
-// checkRoutes refuses to take away a port that a route leads to.
-func (s *appService) checkRoutes(ctx context.Context, app *gantryv1.App) error {
-	routes, _, err := s.Store.Routes.List(ctx, names.Parent(app.GetName())+"/")
+// checkRoutes refuses to take away a port that a route leads to, also one that
+// is made meanwhile.
+func (s *appService) checkRoutes(ctx context.Context, change *store.Change, app *gantryv1.App) error {
+	project := names.Parent(app.GetName()) + "/"
+	routes, routesAt, err := s.Store.Routes.List(ctx, project)
 	if err != nil {
 		return err
 	}
+	s.Store.Routes.ExpectNoneSince(change, project, routesAt)
 	for _, r := range routes {
 		has := slices.ContainsFunc(app.GetSpec().GetPorts(), func(p *gantryv1.Port) bool { return p.GetPort() == r.Value.GetPort() })
 		if r.Value.GetApp() == app.GetName() && !has {
@@ -107,100 +105,9 @@ func (s *appService) checkRoutes(ctx context.Context, app *gantryv1.App) error {
 func sameTemplate(a, b *gantryv1.AppSpec) bool {
 	a, b = proto.CloneOf(a), proto.CloneOf(b)
 	for _, spec := range []*gantryv1.AppSpec{a, b} {
-		spec.Replicas, spec.Autoscale, spec.Placement = 0, nil, nil
+		keepSize(spec, &gantryv1.AppSpec{})
 	}
 	return proto.Equal(a, b)
-}
-
-// check refuses what the fields' own rules cannot see.
-func (s *appService) check(ctx context.Context, spec *gantryv1.AppSpec) error {
-	if spec.GetImage() == "" {
-		return invalid("app.spec.image", "an app needs an image, for example hello:v1")
-	}
-	if err := wellFormed(spec); err != nil {
-		return err
-	}
-	ports := map[int32]bool{}
-	for _, p := range spec.GetPorts() {
-		ports[p.GetPort()] = true
-	}
-	for field, check := range map[string]*gantryv1.HealthCheck{"readiness": spec.GetReadiness(), "liveness": spec.GetLiveness()} {
-		if check != nil && !ports[check.GetPort()] {
-			return invalid("app.spec."+field+".port", "%d is none of the app's ports", check.GetPort())
-		}
-	}
-	seen := map[string]bool{}
-	for _, p := range spec.GetPlacement().GetClusters() {
-		if seen[p.GetCluster()] {
-			return invalid("app.spec.placement.clusters", "%s is listed twice", p.GetCluster())
-		}
-		seen[p.GetCluster()] = true
-		if p.GetMax() > 0 && p.GetMin() > p.GetMax() {
-			return invalid("app.spec.placement.clusters", "%s: min %d is larger than max %d", p.GetCluster(), p.GetMin(), p.GetMax())
-		}
-		if _, err := s.Store.Clusters.Get(ctx, p.GetCluster()); err != nil {
-			return unknownCluster(p.GetCluster(), err)
-		}
-	}
-	return nil
-}
-
-// wellFormed holds the rules of one spec by itself, also of one that a mask
-// has put together.
-func wellFormed(spec *gantryv1.AppSpec) error {
-	if err := protovalidate.Validate(spec); err != nil {
-		return fault.Invalid("INVALID_FIELDS", "app.spec: %w", err)
-	}
-	taken := map[any]string{}
-	for _, p := range spec.GetPorts() {
-		for _, key := range []any{p.GetPort(), p.GetName()} {
-			if _, twice := taken[key]; twice {
-				return invalid("app.spec.ports", "%v is listed twice", key)
-			}
-			taken[key] = p.GetName()
-		}
-	}
-	env := map[string]bool{}
-	for _, e := range spec.GetEnv() {
-		if env[e.GetName()] {
-			return invalid("app.spec.env", "%s is set twice", e.GetName())
-		}
-		env[e.GetName()] = true
-	}
-	return enough(spec.GetResources())
-}
-
-// enough refuses resources with which nothing runs.
-func enough(r *gantryv1.Resources) error {
-	per, err := fleet.PerReplica(r)
-	if err != nil {
-		return invalid("app.spec.resources", "%v", err)
-	}
-	if per.MilliCPU == 0 || per.MemoryBytes == 0 {
-		return invalid("app.spec.resources", "cpu and memory must be more than 0")
-	}
-	limit, err := fleet.PerReplica(&gantryv1.Resources{Cpu: r.GetCpuLimit()})
-	if err != nil {
-		return invalid("app.spec.resources.cpu_limit", "%v", err)
-	}
-	if r.GetCpuLimit() != "" && limit.MilliCPU < per.MilliCPU {
-		return invalid("app.spec.resources.cpu_limit", "%s is less than the request", r.GetCpuLimit())
-	}
-	return nil
-}
-
-func unknownCluster(name string, err error) error {
-	if fault.Is(err, fault.KindNotFound) {
-		return invalid("app.spec.placement.clusters", "there is no %s; `gantry get clusters` lists them", name)
-	}
-	return err
-}
-
-func invalid(field, format string, args ...any) error {
-	f := fault.Invalid("INVALID_FIELDS", format, args...)
-	f.Violations = []fault.Violation{{Field: field, Description: f.Message}}
-	f.Message = field + ": " + f.Message
-	return f
 }
 
 // digest finds the image in the registries of the clusters. One that has it is

@@ -28,7 +28,9 @@ func (s *routeService) CreateRoute(ctx context.Context, r *gantryv1.CreateRouteR
 	if err := own(r.GetParent(), r.GetRoute().GetName()); err != nil {
 		return nil, err
 	}
-	return s.put(ctx, r, r.GetRoute(), store.Item[*gantryv1.Route]{}, r.GetValidateOnly())
+	return once(ctx, s.Services, r, func() (*gantryv1.Route, error) {
+		return s.put(ctx, r, r.GetRoute(), store.Item[*gantryv1.Route]{}, r.GetValidateOnly())
+	})
 }
 
 func (s *routeService) GetRoute(ctx context.Context, r *gantryv1.GetRouteRequest) (*gantryv1.Route, error) {
@@ -40,6 +42,9 @@ func (s *routeService) GetRoute(ctx context.Context, r *gantryv1.GetRouteRequest
 }
 
 func (s *routeService) ListRoutes(ctx context.Context, r *gantryv1.ListRoutesRequest) (*gantryv1.ListRoutesResponse, error) {
+	if err := s.inProject(ctx, r.GetParent()); err != nil {
+		return nil, err
+	}
 	list, next, err := page(ctx, s.Store.Routes, r, below(r.GetParent()), false, func(item store.Item[*gantryv1.Route]) (*gantryv1.Route, bool) {
 		return shownRoute(item), true
 	})
@@ -47,11 +52,10 @@ func (s *routeService) ListRoutes(ctx context.Context, r *gantryv1.ListRoutesReq
 }
 
 func (s *routeService) UpdateRoute(ctx context.Context, r *gantryv1.UpdateRouteRequest) (*gantryv1.Route, error) {
-	first := &gantryv1.Route{}
-	if etag, found, err := s.answered(ctx, r, first); found || err != nil {
-		first.Etag = etag
-		return first, err
-	}
+	return once(ctx, s.Services, r, func() (*gantryv1.Route, error) { return s.update(ctx, r) })
+}
+
+func (s *routeService) update(ctx context.Context, r *gantryv1.UpdateRouteRequest) (*gantryv1.Route, error) {
 	item, err := s.Store.Routes.Get(ctx, r.GetRoute().GetName())
 	if err != nil && (!r.GetAllowMissing() || !fault.Is(err, fault.KindNotFound)) {
 		return nil, err
@@ -65,27 +69,23 @@ func (s *routeService) UpdateRoute(ctx context.Context, r *gantryv1.UpdateRouteR
 // put stores a route in the place of old and moves the claim on its host, in
 // one transaction (rule I7).
 func (s *routeService) put(ctx context.Context, r mutation, want *gantryv1.Route, old store.Item[*gantryv1.Route], validateOnly bool) (*gantryv1.Route, error) {
-	first := &gantryv1.Route{}
-	if etag, found, err := s.answered(ctx, r, first); found || err != nil {
-		first.Etag = etag
-		return first, err
-	}
 	route := &gantryv1.Route{
 		Name: want.GetName(), Gateway: want.GetGateway(), Host: want.GetHost(), PathPrefix: cmp.Or(want.GetPathPrefix(), "/"),
 		App: want.GetApp(), Port: want.GetPort(), CreateTime: cmp.Or(old.Value.GetCreateTime(), timestamppb.Now()),
 	}
 	if old.ModRevision != 0 && proto.Equal(route, old.Value) {
-		return shownRoute(old), nil
+		shown := shownRoute(old)
+		return shown, s.unchanged(ctx, r, shown, func(ch *store.Change) { s.Store.Routes.Expect(ch, old.Name, old.ModRevision) })
 	}
 	if old.ModRevision == 0 {
 		if _, err := s.Store.Routes.Get(ctx, route.GetName()); err == nil {
 			return nil, fault.Exists("ROUTE_EXISTS", "%s exists already", route.GetName())
 		}
 	}
-	if err := s.check(ctx, route); err != nil {
+	change := store.NewChange()
+	if err := s.check(ctx, change, route); err != nil {
 		return nil, err
 	}
-	change := store.NewChange()
 	if err := s.claim(ctx, change, route, old.Value); err != nil || validateOnly {
 		return route, err
 	}
@@ -95,11 +95,14 @@ func (s *routeService) put(ctx context.Context, r mutation, want *gantryv1.Route
 	return route, err
 }
 
-// check refuses a route to nowhere.
-func (s *routeService) check(ctx context.Context, r *gantryv1.Route) error {
-	if _, err := s.Store.Gateways.Get(ctx, r.GetGateway()); err != nil {
+// check refuses a route to nowhere. The change then depends on what the route
+// leads from and to (rule S1).
+func (s *routeService) check(ctx context.Context, change *store.Change, r *gantryv1.Route) error {
+	gateway, err := s.Store.Gateways.Get(ctx, r.GetGateway())
+	if err != nil {
 		return err
 	}
+	s.Store.Gateways.Expect(change, gateway.Name, gateway.ModRevision)
 	if names.Project(r.GetApp()) != names.Project(r.GetName()) {
 		return invalid("route.app", "%s is in another project than the route", r.GetApp())
 	}
@@ -107,6 +110,7 @@ func (s *routeService) check(ctx context.Context, r *gantryv1.Route) error {
 	if err != nil {
 		return err
 	}
+	s.Store.Apps.Expect(change, app.Name, app.ModRevision)
 	for _, p := range app.Value.GetSpec().GetPorts() {
 		if p.GetPort() == r.GetPort() {
 			return nil
@@ -165,18 +169,22 @@ func (s *routeService) unclaim(ctx context.Context, change *store.Change, route 
 }
 
 func (s *routeService) DeleteRoute(ctx context.Context, r *gantryv1.DeleteRouteRequest) (*emptypb.Empty, error) {
+	return again(ctx, func() (*emptypb.Empty, error) { return &emptypb.Empty{}, s.delete(ctx, r) })
+}
+
+func (s *routeService) delete(ctx context.Context, r *gantryv1.DeleteRouteRequest) error {
 	item, err := s.Store.Routes.Get(ctx, r.GetName())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := current(item, r.GetEtag()); err != nil {
-		return nil, err
+		return err
 	}
 	change := store.NewChange()
 	s.Store.Routes.Delete(change, item.Name, item.ModRevision)
 	if err := s.unclaim(ctx, change, item.Value); err != nil {
-		return nil, err
+		return err
 	}
 	_, err = s.Store.Commit(ctx, change)
-	return &emptypb.Empty{}, err
+	return err
 }

@@ -4,13 +4,16 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"gantry.dev/pkg/fault"
 	"gantry.dev/pkg/names"
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
 	"gantry.dev/services/cluster-mgr/internal/observe"
+	"gantry.dev/services/cluster-mgr/internal/schedule"
 	"gantry.dev/services/cluster-mgr/internal/store"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // shown is an app with what was decided about it and seen of it.
@@ -19,10 +22,75 @@ func (s *appService) shown(ctx context.Context, item store.Item[*gantryv1.App]) 
 	if err != nil && !fault.Is(err, fault.KindNotFound) {
 		return nil, err
 	}
+	return s.view(item, assignment.Value), nil
+}
+
+// allShown is shown for many apps, with one read for all of them.
+func (s *appService) allShown(ctx context.Context, items []store.Item[*gantryv1.App]) ([]*gantryv1.App, error) {
+	names := make([]string, 0, len(items))
+	for _, item := range items {
+		names = append(names, item.Name)
+	}
+	assignments, err := s.Store.Assignments.GetMany(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	return s.views(items, assignments), nil
+}
+
+// views joins apps with their assignments, those that have one.
+func (s *appService) views(items []store.Item[*gantryv1.App], assignments []store.Item[store.Assignment]) []*gantryv1.App {
+	of := make(map[string]store.Assignment, len(assignments))
+	for _, a := range assignments {
+		of[a.Name] = a.Value
+	}
+	seen, now := s.Observer.View(), time.Now()
+	out := make([]*gantryv1.App, 0, len(items))
+	for _, item := range items {
+		out = append(out, viewOf(item, of[item.Name], seen, now))
+	}
+	return out
+}
+
+func (s *appService) view(item store.Item[*gantryv1.App], a store.Assignment) *gantryv1.App {
+	return viewOf(item, a, s.Observer.View(), time.Now())
+}
+
+func viewOf(item store.Item[*gantryv1.App], a store.Assignment, seen observe.View, now time.Time) *gantryv1.App {
 	app := proto.CloneOf(item.Value)
-	app.Etag = item.ETag()
-	app.Status = status(item.Value, assignment.Value, s.Observer.View())
-	return app, nil
+	if item.ModRevision != 0 {
+		app.Etag = item.ETag()
+	}
+	app.Status = status(item.Value, a, seen)
+	app.Status.Autoscale = autoscaleStatus(item.Value.GetSpec().GetAutoscale(), now)
+	return app
+}
+
+// autoscaleStatus is nil without a policy.
+func autoscaleStatus(policy *gantryv1.Autoscale, now time.Time) *gantryv1.AutoscaleStatus {
+	if policy == nil {
+		return nil
+	}
+	schedules := schedulesOf(policy)
+	bounds := schedule.At(schedules, int(policy.GetMinReplicas()), int(policy.GetMaxReplicas()), now)
+	out := &gantryv1.AutoscaleStatus{
+		MinReplicas: int32(bounds.Min), MaxReplicas: int32(bounds.Max), ActiveSchedules: bounds.Active, Paused: policy.GetPaused(),
+	}
+	if next, ok := schedule.Next(schedules, now); ok {
+		out.NextSchedule, out.NextScheduleTime = next.Name, timestamppb.New(next.At)
+	}
+	return out
+}
+
+func schedulesOf(policy *gantryv1.Autoscale) []schedule.Schedule {
+	var out []schedule.Schedule
+	for _, s := range policy.GetSchedules() {
+		out = append(out, schedule.Schedule{
+			Name: s.GetName(), Cron: s.GetCron(), TimeZone: s.GetTimeZone(), DurationSeconds: int64(s.GetDurationSeconds()),
+			Min: int(s.GetMinReplicas()), Max: int(s.GetMaxReplicas()),
+		})
+	}
+	return out
 }
 
 // status joins the assignment with the last look at each cluster.
@@ -32,7 +100,7 @@ func status(app *gantryv1.App, a store.Assignment, view observe.View) *gantryv1.
 		Digest:          app.GetStatus().GetDigest(),
 		DesiredReplicas: int32(a.Desired),
 		Message:         a.Shortfall,
-		Progressing:     len(a.Shares) == 0 && a.Desired > 0 || a.Release != int(app.GetStatus().GetRelease()),
+		Progressing:     len(a.Shares) == 0 && a.Desired > 0 || a.Release != int(app.GetStatus().GetRelease()) || a.Rebalance,
 	}
 	var troubles []string
 	for _, share := range a.Shares {

@@ -24,7 +24,13 @@ func (s *appService) WatchApps(r *gantryv1.WatchAppsRequest, stream grpc.ServerS
 	if err != nil {
 		return err
 	}
-	w := &appWatch{appService: s, stream: stream, sent: map[string]*gantryv1.App{}, prefix: below(r.GetParent()), seen: from, last: r.GetResourceVersion()}
+	if err := s.inProject(stream.Context(), r.GetParent()); err != nil {
+		return err
+	}
+	w := &appWatch{
+		appService: s, stream: stream, sent: map[string]*gantryv1.App{}, prefix: below(r.GetParent()),
+		seen: from, last: r.GetResourceVersion(), listed: from > 0,
+	}
 	group, ctx := errgroup.WithContext(stream.Context())
 	group.Go(func() error {
 		return s.Store.Apps.Watch(ctx, w.prefix, from, func(e store.Event[*gantryv1.App]) error { return w.event(ctx, e) })
@@ -55,12 +61,25 @@ type appWatch struct {
 	// Revision of the last event, and the same as it is sent.
 	seen int64
 	last string
+	// What is there at the beginning waits here until it is all there: their
+	// assignments are then read at once.
+	listed bool
+	begins []store.Item[*gantryv1.App]
 }
 
 func (w *appWatch) event(ctx context.Context, e store.Event[*gantryv1.App]) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.seen, w.last = e.Revision, strconv.FormatInt(e.Revision, 10)
+	w.seen = e.Revision
+	if e.Synced {
+		// Until all is sent there is no version that a watch could go on from.
+		if err := w.begin(ctx); err != nil {
+			return err
+		}
+	}
+	if w.listed {
+		w.last = strconv.FormatInt(e.Revision, 10)
+	}
 	switch {
 	case e.Synced:
 		return w.stream.Send(&gantryv1.WatchAppsResponse{Event: gantryv1.WatchAppsResponse_EVENT_BOOKMARK, ResourceVersion: w.last})
@@ -68,11 +87,30 @@ func (w *appWatch) event(ctx context.Context, e store.Event[*gantryv1.App]) erro
 		delete(w.sent, e.Name)
 		return w.stream.Send(&gantryv1.WatchAppsResponse{Event: gantryv1.WatchAppsResponse_EVENT_DELETE, App: &gantryv1.App{Name: e.Name}, ResourceVersion: w.last})
 	}
+	if !w.listed {
+		w.begins = append(w.begins, e.Item)
+		return nil
+	}
 	app, err := w.shown(ctx, e.Item)
 	if err != nil {
 		return err
 	}
 	return w.put(app)
+}
+
+// begin sends what is there at the beginning.
+func (w *appWatch) begin(ctx context.Context) error {
+	apps, err := w.allShown(ctx, w.begins)
+	if err != nil {
+		return err
+	}
+	w.listed, w.begins = true, nil
+	for _, app := range apps {
+		if err := w.put(app); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *appWatch) put(app *gantryv1.App) error {
@@ -106,16 +144,16 @@ func (w *appWatch) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	assignments, _, err := w.Store.Assignments.List(ctx, w.prefix)
+	if err != nil {
+		return err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if revision < w.seen {
 		return nil
 	}
-	for _, item := range items {
-		app, err := w.shown(ctx, item)
-		if err != nil {
-			return err
-		}
+	for _, app := range w.views(items, assignments) {
 		if err := w.put(app); err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"gantry.dev/pkg/grpcserver"
 	"gantry.dev/pkg/leader"
 	"gantry.dev/pkg/serve"
+	"gantry.dev/services/cluster-mgr/internal/alert"
 	"gantry.dev/services/cluster-mgr/internal/api"
 	"gantry.dev/services/cluster-mgr/internal/autoscaler"
 	"gantry.dev/services/cluster-mgr/internal/clusters"
@@ -29,7 +30,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Config of an instance; every field is required.
+// Config of an instance; every field but the last is required.
 type Config struct {
 	serve.Common
 	// Name of this instance, shown as the leader's.
@@ -46,6 +47,8 @@ type Config struct {
 	Health health.Settings
 	// How long a cluster must have been healthy before work is brought back.
 	FailBackAfter time.Duration
+	// URLs of the Alertmanagers that are told about alarms; none: nobody is.
+	Alertmanagers []string
 }
 
 // instance is what the API and the loops share.
@@ -58,6 +61,7 @@ type instance struct {
 	images   *images
 	planner  *planning.Planner
 	scaled   *prometheus.CounterVec
+	rounds   prometheus.Histogram
 	leading  prometheus.Gauge
 }
 
@@ -97,9 +101,9 @@ func newInstance(c Config) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &instance{Config: c, etcd: etcd, store: store.New(etcd), pool: clusters.New(c.TLS.Client), scaled: autoscaler.NewCounter()}
+	i := &instance{Config: c, etcd: etcd, store: store.New(etcd), pool: clusters.New(c.TLS.Client), scaled: autoscaler.NewCounter(), rounds: autoscaler.NewHistogram()}
 	i.leading = prometheus.NewGauge(prometheus.GaugeOpts{Name: "gantry_leading", Help: "1 while this instance leads."})
-	c.Registry.MustRegister(i.scaled, i.leading)
+	c.Registry.MustRegister(i.scaled, i.rounds, i.leading)
 	i.images = newImages(registry.Resolve)
 	if i.observer, err = observe.New(observe.Config{Store: i.store, Pool: i.pool, Logger: c.Logger}); err != nil {
 		return nil, err
@@ -175,14 +179,18 @@ func (i *instance) loops(term leader.Term) ([]loop, error) {
 	}
 	scaler, err := autoscaler.New(autoscaler.Config{
 		Store: i.store, Observer: i.observer, Interval: i.AutoscaleInterval, SampleInterval: i.SampleInterval,
-		Frozen: dog.Frozen, Logger: i.Logger, Decisions: i.scaled,
+		Frozen: dog.Frozen, Logger: i.Logger, Decisions: i.scaled, Rounds: i.rounds,
 	}, term)
 	if err != nil {
 		return nil, err
 	}
-	worker, err := operations.New(operations.Config{Store: i.store, Observer: i.observer, Frozen: dog.Frozen, Logger: i.Logger}, term)
+	worker, err := operations.New(operations.Config{Store: i.store, Pool: i.pool, Observer: i.observer, Frozen: dog.Frozen, Logger: i.Logger}, term)
 	if err != nil {
 		return nil, err
 	}
-	return []loop{dog, reconciler, publisher, scaler, worker}, nil
+	herald, err := alert.New(alert.Config{Store: i.store, URLs: i.Alertmanagers, Logger: i.Logger})
+	if err != nil {
+		return nil, err
+	}
+	return []loop{dog, reconciler, publisher, scaler, worker, herald}, nil
 }

@@ -14,18 +14,29 @@ const (
 
 // Decide computes the wanted number of replicas of one app.
 func Decide(in Input) Decision {
-	in.Policy = in.Policy.withDefaults()
-	if in.FrozenReason != "" {
-		// The window restarts after the freeze: samples of a rollout say nothing about the load.
-		return Decision{
-			Desired: in.Current, Action: ActionHold, ReasonCode: ReasonFrozen, HoldSinceUnix: in.HoldSinceUnix,
-			Reason: "frozen: " + in.FrozenReason,
-		}
+	if d, asleep := in.asleep(); asleep && !in.Policy.Paused {
+		return d
+	}
+	if code, why := in.still(); code != "" {
+		// The window starts anew afterwards: samples of a rollout say nothing about the load.
+		return Decision{Desired: in.Current, Action: ActionHold, ReasonCode: code, HoldSinceUnix: in.HoldSinceUnix, Reason: why}
 	}
 	t := newTurn(in)
 	d := t.decide()
+	d.Growths, d.Useless = t.growths, t.alarm()
 	t.watchData(&d)
 	return d
+}
+
+// still says why nothing is decided, whatever is measured.
+func (in Input) still() (code, why string) {
+	switch {
+	case in.Policy.Paused:
+		return ReasonPaused, "the policy is paused"
+	case in.FrozenReason != "":
+		return ReasonFrozen, "frozen: " + in.FrozenReason
+	}
+	return "", ""
 }
 
 func (p Policy) withDefaults() Policy {
@@ -37,6 +48,14 @@ func (p Policy) withDefaults() Policy {
 	p.TolerancePercent = defaulted(p.TolerancePercent, defaultTolerance)
 	p.WindowSeconds = int(defaulted(float64(p.WindowSeconds), defaultWindow))
 	return p
+}
+
+// limit names a bound and where it is from.
+func (p Policy) limit(which string, n int) string {
+	if len(p.Schedules) > 0 {
+		return fmt.Sprintf("the %s is %d by schedule %s", which, n, list(p.Schedules))
+	}
+	return fmt.Sprintf("the policy's %s is %d", which, n)
 }
 
 // defaulted gives the default for 0 and 0 for a negative number.
@@ -56,10 +75,12 @@ type turn struct {
 	// wanted is what the formula asks for in total, before bounds; bounded is after them.
 	wanted, bounded int
 	formula         formula
+	mayBeZero       bool
+	growths         []Growth
 }
 
 func newTurn(in Input) *turn {
-	t := &turn{in: in, policy: in.Policy, view: look(in)}
+	t := &turn{in: in, mayBeZero: in.Policy.mayBeZero(), policy: in.Policy.withDefaults(), view: look(in), growths: in.Growths}
 	t.survey = surveyAll(in, t.view, in.Policy.Rounding)
 	t.formula = newFormula(t.survey, t.view)
 	t.wanted = t.view.serving
@@ -86,14 +107,20 @@ func (t *turn) tolerated() int {
 func (t *turn) decide() Decision {
 	t.formula.bounds(t.wanted, t.bounded)
 	switch serving := t.view.serving; {
+	case t.idle():
+		return t.end()
+	case t.bounded > serving && t.wanted > serving && t.useless():
+		return t.stopped()
 	case t.bounded > serving:
 		return t.up()
 	case t.survey.problem.isSet():
 		return t.hold(t.survey.problem.code, t.survey.problem.text+"; nothing is taken away on incomplete data")
 	case t.bounded < serving:
+		t.enough()
 		return t.down()
 	default:
 		t.record(t.bounded)
+		t.enough()
 		return t.holdAt()
 	}
 }
@@ -101,10 +128,10 @@ func (t *turn) decide() Decision {
 func (t *turn) up() Decision {
 	code, reason := ReasonAboveTarget, fmt.Sprintf("%s in all need %s to come down to the target", t.podsText(), count(t.bounded))
 	if t.bounded > t.wanted {
-		code, reason = ReasonBelowMin, fmt.Sprintf("the policy's minimum is %d", t.policy.Min)
+		code, reason = ReasonBelowMin, t.policy.limit("minimum", t.policy.Min)
 	}
 	if t.bounded < t.wanted {
-		reason = fmt.Sprintf("%s would be needed, the policy's maximum is %d", count(t.wanted), t.policy.Max)
+		reason = fmt.Sprintf("%s would be needed, %s", count(t.wanted), t.policy.limit("maximum", t.policy.Max))
 	}
 	desired := t.bounded
 	if step := t.policy.MaxStepUp; step > 0 && desired > t.view.serving+step {
@@ -127,7 +154,7 @@ func (t *turn) up() Decision {
 func (t *turn) down() Decision {
 	if t.view.serving > t.policy.Max { // a person said so: that waits for no window
 		t.record(t.bounded)
-		return t.lower(t.policy.Max, ReasonAboveMax, fmt.Sprintf("the policy's maximum is %d", t.policy.Max))
+		return t.lower(t.policy.Max, ReasonAboveMax, t.policy.limit("maximum", t.policy.Max))
 	}
 	floor := min(t.bounded+t.view.unready, t.view.serving)
 	t.record(floor)
@@ -167,9 +194,9 @@ func (t *turn) lower(desired int, code, reason string) Decision {
 func (t *turn) holdAt() Decision {
 	switch {
 	case t.wanted > t.policy.Max:
-		return t.hold(ReasonAtMax, fmt.Sprintf("%s would be needed, the policy's maximum is %d", count(t.wanted), t.policy.Max))
+		return t.hold(ReasonAtMax, fmt.Sprintf("%s would be needed, %s", count(t.wanted), t.policy.limit("maximum", t.policy.Max)))
 	case t.wanted < t.policy.Min:
-		return t.hold(ReasonAtMin, fmt.Sprintf("%s would do, the policy's minimum is %d", count(t.wanted), t.policy.Min))
+		return t.hold(ReasonAtMin, fmt.Sprintf("%s would do, %s", count(t.wanted), t.policy.limit("minimum", t.policy.Min)))
 	}
 	return t.hold(ReasonOnTarget, fmt.Sprintf("%s are what is needed", count(t.view.serving)))
 }

@@ -42,7 +42,7 @@ func (r reading) formula() string {
 	case r.partial():
 		pods = fmt.Sprintf("%d of %s", r.covered, pods)
 	}
-	return fmt.Sprintf("%s, sum %s %%, target %s %% → %s → %d", pods, decimal(r.sum), decimal(r.target), decimal(r.raw), r.desired)
+	return fmt.Sprintf("%s, sum %s%s, target %s%s → %s → %d", pods, decimal(r.sum), r.unit(), decimal(r.target), r.unit(), decimal(r.raw), r.desired)
 }
 
 func (f *formula) tolerance(percent float64, now int) {

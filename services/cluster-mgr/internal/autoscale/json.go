@@ -28,6 +28,11 @@ func (n *number) UnmarshalJSON(b []byte) error {
 	return err
 }
 
+// NewTotal is a total with any value.
+func NewTotal(cluster string, value float64) Total {
+	return Total{Cluster: cluster, Value: number(value)}
+}
+
 // sampleJSON is Sample with floats that survive JSON.
 type sampleJSON struct {
 	Pod        string `json:"pod"`

@@ -26,23 +26,28 @@ type reading struct {
 	raw     float64 // replicas before rounding
 	desired int     // of the observed clusters
 	problem problem // set: the metric says nothing
+	// plain numbers have no unit; total is one number for all pods.
+	plain, total bool
 }
 
 func (r reading) partial() bool { return r.covered < r.pods }
 
 func measure(m Metric, v view, staleAfter float64, rounding string) reading {
-	r := reading{name: m.Name, target: m.TargetPercent, pods: len(v.ready)}
+	r := reading{name: m.Name, target: m.TargetPercent, pods: len(v.ready), plain: m.Plain, total: len(m.Totals) > 0}
 	byPod, p := index(m, v)
 	if p.isSet() {
 		r.problem = p
 		return r
+	}
+	if r.total {
+		return r.ofTotals(m, v, rounding)
 	}
 	for _, key := range v.ready {
 		s, ok := byPod[key]
 		switch {
 		case !ok || s.Missing:
 		case !(s.Percent >= 0) || math.IsInf(s.Percent, 0): // also NaN
-			r.problem = problem{ReasonInvalidSample, fmt.Sprintf("pod %s has %v %% of %s", key.pod, s.Percent, m.Name)}
+			r.problem = problem{ReasonInvalidSample, fmt.Sprintf("pod %s has %v%s of %s", key.pod, s.Percent, r.unit(), m.Name)}
 			return r
 		case fresh(s.AgeSeconds, staleAfter):
 			r.covered++
@@ -53,9 +58,56 @@ func measure(m Metric, v view, staleAfter float64, rounding string) reading {
 		r.problem = problem{ReasonNoSamples, fmt.Sprintf("none of %d ready pods has a fresh %s sample", r.pods, m.Name)}
 		return r
 	}
-	r.raw = tidy(r.sum / m.TargetPercent)
+	return r.divided(rounding)
+}
+
+func (r reading) divided(rounding string) reading {
+	r.raw = tidy(r.sum / r.target)
 	r.desired = round(r.raw, rounding)
 	return r
+}
+
+// ofTotals adds up one number per cluster, which stands for all its pods: one that is missing leaves as
+// many pods without a sample (rule A3).
+func (r reading) ofTotals(m Metric, v view, rounding string) reading {
+	byCluster := make(map[string]float64, len(m.Totals))
+	for _, total := range m.Totals {
+		value := float64(total.Value)
+		_, twice := byCluster[total.Cluster]
+		switch {
+		case twice:
+			r.problem = problem{ReasonDuplicateSeries, fmt.Sprintf("%s has several numbers of %s", total.Cluster, m.Name)}
+			return r
+		case !(value >= 0) || math.IsInf(value, 0):
+			r.problem = problem{ReasonInvalidSample, fmt.Sprintf("%s has %v of %s", total.Cluster, value, m.Name)}
+			return r
+		}
+		byCluster[total.Cluster] = value
+	}
+	summed := map[string]bool{}
+	for _, key := range v.ready {
+		value, known := byCluster[key.cluster]
+		if !known {
+			continue
+		}
+		r.covered++
+		if !summed[key.cluster] {
+			summed[key.cluster] = true
+			r.sum += value
+		}
+	}
+	if r.covered == 0 {
+		r.problem = problem{ReasonNoSamples, fmt.Sprintf("no cluster with a ready pod has a number of %s", m.Name)}
+		return r
+	}
+	return r.divided(rounding)
+}
+
+func (r reading) unit() string {
+	if r.plain {
+		return ""
+	}
+	return " %"
 }
 
 // index checks the answer as a whole (rule A1) and arranges it by pod.

@@ -16,10 +16,17 @@
 //   - Rule A2: down only on fresh samples (younger than 2 scrape intervals) for all ready pods
 //     through the whole window; after a gap the window starts anew.
 //   - Rule A3: missing data never turns the direction: pods without a sample count as 0 for
-//     growing, and forbid shrinking; so do clusters that report fewer pods than assigned. Replicas that are not ready count as fully used for shrinking
-//     (readiness fails first where pods are overloaded).
+//     growing, and forbid shrinking; so do clusters that report fewer pods than assigned. Replicas that are
+//     not ready count as fully used for shrinking (readiness fails first where pods are overloaded).
 //   - Rule A4: more than 10 minutes without complete data alarms.
-//   - Frozen during the app's own rollout, switch or migration.
+//   - Frozen during the app's own rollout, switch or migration; a paused policy keeps the number.
+//   - An app's own query is a metric like the others, in plain numbers: one per pod, or one per
+//     cluster for the whole app.
+//   - To zero only where the policy allows it, after no request came for a while, as every load
+//     balancer node says, and while no metric asks for more than one replica. One held request wakes.
+//   - Usefulness: when the metric per pod did not fall through three growths in a row and four times the
+//     replicas, though no more requests came, more replicas do not help: no growth for two minutes, and
+//     an alarm.
 package autoscale
 
 // Rounding of the wanted number.
@@ -40,6 +47,11 @@ const (
 const (
 	ReasonAboveTarget     = "ABOVE_TARGET"         // UP
 	ReasonBelowMin        = "BELOW_MIN"            // UP
+	ReasonRequestHeld     = "REQUEST_HELD"         // UP: from zero
+	ReasonIdle            = "IDLE"                 // DOWN: to zero
+	ReasonAtZero          = "AT_ZERO"              // HOLD: nobody asks for it
+	ReasonPaused          = "PAUSED"               // HOLD
+	ReasonUseless         = "USELESS"              // HOLD: growing did not help
 	ReasonBelowTarget     = "BELOW_TARGET"         // DOWN
 	ReasonAboveMax        = "ABOVE_MAX"            // DOWN
 	ReasonOnTarget        = "ON_TARGET"            // HOLD: within the tolerance, or the same number
@@ -77,8 +89,19 @@ type Metric struct {
 	// TargetPercent of request per pod, above 0.
 	TargetPercent float64  `json:"target_percent"`
 	Samples       []Sample `json:"samples"`
+	// Plain: an app's own query; TargetPercent and the samples' Percent are plain numbers.
+	Plain bool `json:"plain,omitempty"`
+	// Totals of a plain metric that is one number per cluster for the whole app; then there are no
+	// Samples.
+	Totals []Total `json:"totals,omitempty"`
 	// Warnings of the metrics server; any makes the answer unusable (rule A1).
 	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Total is a number for all of an app's pods in a cluster.
+type Total struct {
+	Cluster string `json:"cluster"`
+	Value   number `json:"value"`
 }
 
 // Pod is a pod of the app as ipaas reports it; names are unique in a cluster.
@@ -101,8 +124,14 @@ type ClusterView struct {
 
 // Policy is the app's autoscale policy.
 type Policy struct {
-	Min int `json:"min"` // 0 = 1
+	Min int `json:"min"` // 0 = 1, or none with ScaleToZero
 	Max int `json:"max"` // 0 = no limit
+	// Schedules are the names of those that Min and Max are from now; empty: the policy's own.
+	Schedules []string `json:"schedules,omitempty"`
+	Paused    bool     `json:"paused,omitempty"`
+	// ScaleToZero after IdleSeconds (0 = 600) without a request.
+	ScaleToZero bool  `json:"scale_to_zero,omitempty"`
+	IdleSeconds int64 `json:"idle_seconds,omitempty"`
 	// Rounding is NEAREST (also when empty), UP or DOWN.
 	Rounding string `json:"rounding,omitempty"`
 	// TolerancePercent around the present number; 0 = 10, negative = none.
@@ -118,6 +147,28 @@ type Policy struct {
 type Recommendation struct {
 	AtUnix  int64 `json:"at_unix"`
 	Desired int   `json:"desired"`
+}
+
+// Traffic is what the load balancer nodes say of an app.
+type Traffic struct {
+	// Held requests wait for a pod.
+	Held int `json:"held,omitempty"`
+	// QuietSeconds without a request, as far as is known.
+	QuietSeconds int64 `json:"quiet_seconds,omitempty"`
+	// Unknown says as part of a sentence why QuietSeconds is not to be trusted ("lb-1 does not
+	// answer"); empty: it is.
+	Unknown string `json:"unknown,omitempty"`
+	// RequestsPerSecond lately; 0 = not known.
+	RequestsPerSecond float64 `json:"requests_per_second,omitempty"`
+}
+
+// Growth is a growth that is to be judged by what follows.
+type Growth struct {
+	AtUnix int64 `json:"at_unix"`
+	// Replicas that served, the metric per pod, and the requests per second (0 = not known) before it.
+	Replicas int     `json:"replicas"`
+	PerPod   float64 `json:"per_pod"`
+	Requests float64 `json:"requests,omitempty"`
 }
 
 // Input is everything that a decision depends on.
@@ -142,6 +193,9 @@ type Input struct {
 	EvalIntervalSeconds float64 `json:"eval_interval_seconds,omitempty"`
 	// HoldSinceUnix is the HoldSinceUnix of the last Decision.
 	HoldSinceUnix int64 `json:"hold_since_unix,omitempty"`
+	// Growths are the Growths of the last Decision.
+	Growths []Growth `json:"growths,omitempty"`
+	Traffic Traffic  `json:"traffic,omitzero"`
 }
 
 // Decision is the outcome.
@@ -161,4 +215,8 @@ type Decision struct {
 	HoldSinceUnix int64 `json:"hold_since_unix,omitempty"`
 	// Alarm is a sentence to raise, or empty (rule A4).
 	Alarm string `json:"alarm,omitempty"`
+	// Growths, one after the other, that have not helped; to be given to the next decision.
+	Growths []Growth `json:"growths,omitempty"`
+	// Useless is a sentence to raise while growing is stopped because it does not help, or empty.
+	Useless string `json:"useless,omitempty"`
 }

@@ -1,8 +1,6 @@
 package autoscaler
 
 import (
-	"context"
-	"math"
 	"slices"
 	"time"
 
@@ -11,141 +9,129 @@ import (
 	"gantry.dev/services/cluster-mgr/internal/autoscale"
 	"gantry.dev/services/cluster-mgr/internal/fleet"
 	"gantry.dev/services/cluster-mgr/internal/metrics"
+	"gantry.dev/services/cluster-mgr/internal/observe"
 	"gantry.dev/services/cluster-mgr/internal/placement"
+	"gantry.dev/services/cluster-mgr/internal/schedule"
 )
 
-// question is one grouped query: a resource at one Prometheus.
-type question struct {
-	url      string
-	resource gantryv1.ScaleMetric_Resource
+// round is what one round knows.
+type round struct {
+	fleet.Snapshot
+	now     time.Time
+	replies map[question]reply
+	// Pods by cluster, then app.
+	pods map[string]map[string][]*gantryv1.Pod
+	// Of each app, by the load balancer nodes; unknown says why that is not
+	// all.
+	demands map[string]demand
+	unknown string
 }
 
-// reply is an answer or why there is none.
-type reply struct {
-	metrics.Answer
-	err error
-}
-
-// ask puts each question that some app's policy needs once.
-func (l *Loop) ask(ctx context.Context, s fleet.Snapshot) map[question]reply {
-	replies := map[question]reply{}
-	for _, r := range resources(s) {
-		for _, c := range s.Clusters {
-			q := question{c.Value.GetPrometheusUrl(), r}
-			if _, asked := replies[q]; asked || q.url == "" {
-				continue
-			}
-			replies[q] = l.put(ctx, q)
-		}
-	}
-	return replies
-}
-
-func (l *Loop) put(ctx context.Context, q question) (r reply) {
-	if q.resource == gantryv1.ScaleMetric_RESOURCE_MEMORY {
-		r.Answer, r.err = l.source.Memory(ctx, q.url)
-	} else {
-		r.Answer, r.err = l.source.CPU(ctx, q.url)
-	}
-	if r.err != nil {
-		l.Logger.Warn("Prometheus gave no answer; affected apps hold their replicas", "url", q.url, "error", r.err.Error())
-	}
-	return r
-}
-
-func resources(s fleet.Snapshot) []gantryv1.ScaleMetric_Resource {
-	var used []gantryv1.ScaleMetric_Resource
-	for _, app := range s.Apps {
-		for _, m := range app.Value.GetSpec().GetAutoscale().GetMetrics() {
-			if !slices.Contains(used, m.GetResource()) {
-				used = append(used, m.GetResource())
+// podsByApp sorts what was seen by app, once for all.
+func podsByApp(view observe.View) map[string]map[string][]*gantryv1.Pod {
+	out := make(map[string]map[string][]*gantryv1.Pod, len(view.Clusters))
+	for name, v := range view.Clusters {
+		byApp := make(map[string][]*gantryv1.Pod, len(v.Workloads))
+		for _, p := range v.Pods {
+			if !p.GetTerminating() {
+				byApp[p.GetApp()] = append(byApp[p.GetApp()], p)
 			}
 		}
-	}
-	return used
-}
-
-// input joins the answers with the pods that ipaas reports.
-func (l *Loop) input(s fleet.Snapshot, app *gantryv1.App, replies map[question]reply, now time.Time) (autoscale.Input, error) {
-	per, err := fleet.PerReplica(app.GetSpec().GetResources())
-	if err != nil {
-		return autoscale.Input{}, err
-	}
-	in := autoscale.Input{
-		App:                   app.GetName(),
-		NowUnix:               now.Unix(),
-		Policy:                policy(app.GetSpec().GetAutoscale()),
-		Current:               s.Assignments[app.GetName()].Value.Desired,
-		History:               l.memory[app.GetName()].history,
-		HoldSinceUnix:         l.memory[app.GetName()].holdSince,
-		ScrapeIntervalSeconds: l.SampleInterval.Seconds(),
-		EvalIntervalSeconds:   l.Interval.Seconds(),
-		FrozenReason:          l.frozen(s, app),
-	}
-	for _, m := range app.GetSpec().GetAutoscale().GetMetrics() {
-		in.Metrics = append(in.Metrics, autoscale.Metric{Name: metricName(m), TargetPercent: float64(m.GetTargetPercent())})
-	}
-	for _, c := range s.Clusters {
-		l.addCluster(&in, s, app, c.Value, per, replies)
-	}
-	return in, nil
-}
-
-// addCluster adds one cluster's pods and samples. An evacuated cluster, and one
-// from which traffic was switched away, counts for nothing.
-func (l *Loop) addCluster(in *autoscale.Input, s fleet.Snapshot, app *gantryv1.App, c *gantryv1.Cluster, per placement.Resources, replies map[question]reply) {
-	id := names.ID(c.GetName())
-	observed, inRotation := s.Observed(c.GetName()), !c.GetEvacuated() && !fleet.Idle(c)
-	in.Clusters = append(in.Clusters, autoscale.ClusterView{
-		Name:       id,
-		Observed:   observed,
-		InRotation: inRotation,
-		Replicas:   s.Assignments[app.GetName()].Value.Replicas(c.GetName()),
-	})
-	if !observed || !inRotation {
-		return
-	}
-	var ready []string
-	for _, p := range s.View.Clusters[c.GetName()].Pods {
-		if p.GetApp() != app.GetName() || p.GetTerminating() {
-			continue
-		}
-		in.Pods = append(in.Pods, autoscale.Pod{Name: p.GetName(), Cluster: id, Ready: p.GetReady()})
-		ready = append(ready, p.GetName())
-	}
-	for i, m := range app.GetSpec().GetAutoscale().GetMetrics() {
-		r := replies[question{c.GetPrometheusUrl(), m.GetResource()}]
-		metric := &in.Metrics[i]
-		metric.Warnings = mergeWarnings(metric.Warnings, r.Warnings)
-		for _, pod := range ready {
-			key := metrics.Pod{Cluster: id, Namespace: "gantry-" + names.Project(app.GetName()), Name: pod}
-			metric.Samples = append(metric.Samples, samples(pod, id, r.Pods[key], request(per, m.GetResource()))...)
-		}
-	}
-}
-
-// samples gives one sample per series that was found, or a missing one.
-func samples(pod, cluster string, values []metrics.Value, request float64) []autoscale.Sample {
-	if len(values) == 0 {
-		return []autoscale.Sample{{Pod: pod, Cluster: cluster, Missing: true}}
-	}
-	var out []autoscale.Sample
-	for _, v := range values {
-		s := autoscale.Sample{Pod: pod, Cluster: cluster, Percent: v.Use / request * 100, AgeSeconds: v.AgeSeconds}
-		if math.IsInf(v.AgeSeconds, 0) {
-			s.Missing, s.AgeSeconds = true, 0
-		}
-		out = append(out, s)
+		out[name] = byApp
 	}
 	return out
 }
 
-// request is what one replica requests, in the unit that the metric has.
-func request(per placement.Resources, r gantryv1.ScaleMetric_Resource) float64 {
-	if r == gantryv1.ScaleMetric_RESOURCE_MEMORY {
-		return float64(per.MemoryBytes)
+// input joins the answers with the pods that ipaas reports.
+func (l *Loop) input(r round, app *gantryv1.App) (autoscale.Input, memory, error) {
+	per, err := fleet.PerReplica(app.GetSpec().GetResources())
+	if err != nil {
+		return autoscale.Input{}, memory{}, err
 	}
-	return float64(per.MilliCPU) / 1000
+	last := l.memory[app.GetName()]
+	in := autoscale.Input{
+		App:                   app.GetName(),
+		NowUnix:               r.now.Unix(),
+		Policy:                policy(app.GetSpec().GetAutoscale(), r.now),
+		Current:               r.Assignments[app.GetName()].Value.Desired,
+		History:               last.history,
+		HoldSinceUnix:         last.holdSince,
+		Growths:               last.growths,
+		ScrapeIntervalSeconds: l.SampleInterval.Seconds(),
+		EvalIntervalSeconds:   l.Interval.Seconds(),
+		FrozenReason:          l.frozen(r.Snapshot, app),
+	}
+	next := memory{}
+	d, known := r.demands[app.GetName()]
+	in.Traffic, next.heard = last.heard.listen(d, known, r.unknown, r.now)
+	for _, m := range app.GetSpec().GetAutoscale().GetMetrics() {
+		in.Metrics = append(in.Metrics, metric(m))
+	}
+	for _, c := range r.Clusters {
+		addCluster(&in, r, app, c.Value, per)
+	}
+	return in, next, nil
+}
+
+// addCluster adds one cluster's pods and samples. An evacuated cluster, and one
+// from which traffic was switched away, counts for nothing.
+func addCluster(in *autoscale.Input, r round, app *gantryv1.App, c *gantryv1.Cluster, per placement.Resources) {
+	id := names.ID(c.GetName())
+	observed, inRotation := r.Observed(c.GetName()), !c.GetEvacuated() && !fleet.Idle(c)
+	in.Clusters = append(in.Clusters, autoscale.ClusterView{
+		Name:       id,
+		Observed:   observed,
+		InRotation: inRotation,
+		Replicas:   r.Assignments[app.GetName()].Value.Replicas(c.GetName()),
+	})
+	if !observed || !inRotation {
+		return
+	}
+	pods := r.pods[c.GetName()][app.GetName()]
+	for _, p := range pods {
+		in.Pods = append(in.Pods, autoscale.Pod{Name: p.GetName(), Cluster: id, Ready: p.GetReady()})
+	}
+	namespace := "gantry-" + names.Project(app.GetName())
+	for i, m := range app.GetSpec().GetAutoscale().GetMetrics() {
+		answer := r.replies[about(m, app, c)]
+		metric := &in.Metrics[i]
+		metric.Warnings = mergeWarnings(metric.Warnings, answer.Warnings)
+		for _, total := range answer.Totals {
+			metric.Totals = append(metric.Totals, autoscale.NewTotal(id, total))
+		}
+		if len(answer.Totals) > 0 {
+			continue
+		}
+		for _, p := range pods {
+			values := answer.Pods[metrics.Pod{Cluster: id, Namespace: namespace, Name: p.GetName()}]
+			metric.Samples = append(metric.Samples, samples(p.GetName(), id, values, unit(per, m))...)
+		}
+	}
+}
+
+// samples gives one sample per series that was found, or a missing one. What
+// was found is fresh: the question does not see what is stale.
+func samples(pod, cluster string, values []float64, unit float64) []autoscale.Sample {
+	if len(values) == 0 {
+		return []autoscale.Sample{{Pod: pod, Cluster: cluster, Missing: true}}
+	}
+	out := make([]autoscale.Sample, 0, len(values))
+	for _, v := range values {
+		out = append(out, autoscale.Sample{Pod: pod, Cluster: cluster, Percent: v * unit})
+	}
+	return out
+}
+
+// unit turns a number of Prometheus into what the target is compared with:
+// percent of what one replica requests, or the number itself.
+func unit(per placement.Resources, m *gantryv1.ScaleMetric) float64 {
+	switch {
+	case m.GetQuery() != "":
+		return 1
+	case m.GetResource() == gantryv1.ScaleMetric_RESOURCE_MEMORY:
+		return 100 / float64(per.MemoryBytes)
+	}
+	return 100 / (float64(per.MilliCPU) / 1000)
 }
 
 func mergeWarnings(have, more []string) []string {
@@ -157,17 +143,33 @@ func mergeWarnings(have, more []string) []string {
 	return have
 }
 
-func metricName(m *gantryv1.ScaleMetric) string {
-	if m.GetResource() == gantryv1.ScaleMetric_RESOURCE_MEMORY {
-		return "MEMORY"
+// longestName is how much of a query names its metric.
+const longestName = 40
+
+func metric(m *gantryv1.ScaleMetric) autoscale.Metric {
+	switch {
+	case m.GetQuery() != "":
+		name := []rune(m.GetQuery())
+		if len(name) > longestName {
+			name = append(name[:longestName], '…')
+		}
+		return autoscale.Metric{Name: string(name), Plain: true, TargetPercent: m.GetTargetValue()}
+	case m.GetResource() == gantryv1.ScaleMetric_RESOURCE_MEMORY:
+		return autoscale.Metric{Name: "MEMORY", TargetPercent: float64(m.GetTargetPercent())}
 	}
-	return "CPU"
+	return autoscale.Metric{Name: "CPU", TargetPercent: float64(m.GetTargetPercent())}
 }
 
-func policy(a *gantryv1.Autoscale) autoscale.Policy {
+// policy is an app's policy with the bounds that hold now.
+func policy(a *gantryv1.Autoscale, now time.Time) autoscale.Policy {
+	bounds := schedule.At(fleet.Schedules(a), int(a.GetMinReplicas()), int(a.GetMaxReplicas()), now)
 	return autoscale.Policy{
-		Min:              int(a.GetMinReplicas()),
-		Max:              int(a.GetMaxReplicas()),
+		Min:              bounds.Min,
+		Max:              bounds.Max,
+		Schedules:        bounds.Active,
+		Paused:           a.GetPaused(),
+		ScaleToZero:      a.GetScaleToZero(),
+		IdleSeconds:      int64(a.GetIdleSeconds()),
 		Rounding:         rounding(a.GetRounding()),
 		TolerancePercent: float64(a.GetTolerancePercent()),
 		WindowSeconds:    int(a.GetStabilizationSeconds()),

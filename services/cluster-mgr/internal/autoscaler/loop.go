@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
+	"gantry.dev/pkg/fault"
 	"gantry.dev/pkg/leader"
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
 	"gantry.dev/services/cluster-mgr/internal/autoscale"
@@ -35,6 +37,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Decisions counts by reason code.
 	Decisions *prometheus.CounterVec
+	// Rounds measures whole rounds, in seconds.
+	Rounds prometheus.Histogram
 }
 
 // NewCounter makes the counter of Config.Decisions.
@@ -45,6 +49,15 @@ func NewCounter() *prometheus.CounterVec {
 	}, []string{"action", "reason"})
 }
 
+// NewHistogram makes the histogram of Config.Rounds.
+func NewHistogram() prometheus.Histogram {
+	return prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    "gantry_autoscale_round_seconds",
+		Help:    "Time of a round over all apps: read, ask, decide, store.",
+		Buckets: prometheus.ExponentialBuckets(0.005, 2, 12),
+	})
+}
+
 // Loop is the autoscaler of one leader's term. What it remembers between
 // rounds starts empty with each term, so a new leader does not shrink anything
 // before it has seen a whole window itself (rule A2).
@@ -52,79 +65,182 @@ type Loop struct {
 	Config
 	term   leader.Term
 	source *metrics.Source
+	gates  map[string]chan struct{}
 	memory map[string]memory
+	// When the last round over all apps began.
+	last time.Time
+	// Apps that had no replica then: a held request wakes them at once.
+	asleep map[string]bool
 }
 
 // memory is what one round leaves for the next, by app.
 type memory struct {
 	history   []autoscale.Recommendation
 	holdSince int64
+	growths   []autoscale.Growth
+	heard     heard
 }
 
 // New checks its Config.
 func New(c Config, term leader.Term) (*Loop, error) {
-	if c.Store == nil || c.Observer == nil || c.Interval <= 0 || c.SampleInterval <= 0 || c.Frozen == nil || c.Logger == nil || c.Decisions == nil {
+	if c.Store == nil || c.Observer == nil || c.Interval <= 0 || c.SampleInterval <= 0 || c.Frozen == nil || c.Logger == nil || c.Decisions == nil || c.Rounds == nil {
 		return nil, errors.New("autoscaler: every field of Config is required")
 	}
-	return &Loop{Config: c, term: term, source: metrics.New(c.SampleInterval), memory: map[string]memory{}}, nil
+	return &Loop{
+		Config: c, term: term, source: metrics.New(c.SampleInterval),
+		gates: map[string]chan struct{}{}, memory: map[string]memory{}, asleep: map[string]bool{},
+	}, nil
 }
 
-// Run makes a round per interval until ctx ends.
+// beat is the time between two looks at held requests.
+const beat = time.Second
+
+// Run makes a round per interval, and wakes who is asleep and called, until
+// ctx ends.
 func (l *Loop) Run(ctx context.Context) error {
-	return loop.Every(ctx, l.Interval, l.Logger, "autoscaler: a round failed, replicas stay as they are", l.round)
+	defer l.source.Close()
+	return loop.Every(ctx, min(beat, l.Interval), l.Logger, "autoscaler: a round failed, replicas stay as they are", l.look)
 }
 
-func (l *Loop) round(ctx context.Context, now time.Time) error {
+func (l *Loop) look(ctx context.Context, now time.Time) error {
+	// A tick may come a little early.
+	if l.last.IsZero() || now.Sub(l.last) > l.Interval-beat/4 {
+		l.last = now
+		return l.round(ctx, now, nil)
+	}
+	called := map[string]bool{}
+	for app := range l.asleep {
+		if l.Observer.View().HeldRequests(app) > 0 {
+			called[app] = true
+		}
+	}
+	if len(called) == 0 {
+		return nil
+	}
+	return l.round(ctx, now, called)
+}
+
+// round decides for all apps that have a policy, or only for some.
+func (l *Loop) round(ctx context.Context, now time.Time, only map[string]bool) error {
+	start := time.Now()
+	defer func() { l.Rounds.Observe(time.Since(start).Seconds()) }()
 	snapshot, err := fleet.Load(ctx, l.Store, l.Observer.View())
 	if err != nil {
 		return err
 	}
-	answers := l.ask(ctx, snapshot)
-	kept := make(map[string]memory, len(l.memory))
-	var failed error
+	var apps []*gantryv1.App
 	for _, app := range snapshot.Apps {
-		if app.Value.GetSpec().GetAutoscale() == nil {
-			continue
+		if app.Value.GetSpec().GetAutoscale() != nil && (only == nil || only[app.Name]) {
+			apps = append(apps, app.Value)
 		}
-		in, err := l.input(snapshot, app.Value, answers, now)
+	}
+	r := round{Snapshot: snapshot, now: now, pods: podsByApp(snapshot.View)}
+	r.demands, r.unknown = demands(snapshot.View, now)
+	if only == nil {
+		r.replies = l.ask(ctx, snapshot, apps)
+		l.forget(apps)
+	}
+	var failed error
+	var scaled []move
+	for _, app := range apps {
+		m, err := l.decide(r, app)
 		if err != nil {
 			failed = errors.Join(failed, err)
 			continue
 		}
-		out := autoscale.Decide(in)
-		l.Decisions.WithLabelValues(out.Action, out.ReasonCode).Inc()
-		l.Logger.Debug("autoscale", "app", in.App, "action", out.Action, "formula", out.Formula, "reason", out.Reason)
-		kept[app.Name] = memory{history: out.History, holdSince: out.HoldSinceUnix}
-		failed = errors.Join(failed, l.store(ctx, snapshot, in, out))
+		failed = errors.Join(failed, l.alarms(ctx, snapshot, m))
+		if m.out.Desired != m.in.Current {
+			scaled = append(scaled, m)
+		}
 	}
-	l.memory = kept
+	return errors.Join(failed, l.store(ctx, snapshot, scaled))
+}
+
+// forget drops what is remembered of apps that have no policy any more.
+func (l *Loop) forget(apps []*gantryv1.App) {
+	kept := make(map[string]memory, len(apps))
+	for _, app := range apps {
+		kept[app.GetName()] = l.memory[app.GetName()]
+	}
+	l.memory, l.asleep = kept, map[string]bool{}
+}
+
+// move is a decision with its input.
+type move struct {
+	in  autoscale.Input
+	out autoscale.Decision
+}
+
+func (l *Loop) decide(r round, app *gantryv1.App) (move, error) {
+	in, next, err := l.input(r, app)
+	if err != nil {
+		return move{}, err
+	}
+	out := autoscale.Decide(in)
+	l.Decisions.WithLabelValues(out.Action, out.ReasonCode).Inc()
+	l.Logger.Debug("autoscale", "app", in.App, "action", out.Action, "formula", out.Formula, "reason", out.Reason)
+	next.history, next.holdSince, next.growths = out.History, out.HoldSinceUnix, out.Growths
+	l.memory[in.App] = next
+	l.asleep[in.App] = out.Desired == 0
+	if out.Desired > 0 {
+		delete(l.asleep, in.App)
+	}
+	return move{in, out}, nil
+}
+
+// batch is how many apps are stored in one transaction, of which etcd takes 128
+// operations.
+const batch = 40
+
+// store writes the changed numbers, many in a transaction. Where somebody else
+// changed one of them meanwhile, the others of its batch go one by one. A
+// steady app costs no write.
+func (l *Loop) store(ctx context.Context, s fleet.Snapshot, scaled []move) error {
+	var failed error
+	for some := range slices.Chunk(scaled, batch) {
+		err := l.commit(ctx, s, some)
+		if fault.HasReason(err, "CHANGED_MEANWHILE") && len(some) > 1 {
+			err = nil
+			for _, m := range some {
+				err = errors.Join(err, l.commit(ctx, s, []move{m}))
+			}
+		}
+		failed = errors.Join(failed, err)
+	}
 	return failed
 }
 
-// store writes a changed number, and raises or ends the alarm about missing
-// data (rule A4). A steady app costs no write.
-func (l *Loop) store(ctx context.Context, s fleet.Snapshot, in autoscale.Input, out autoscale.Decision) error {
-	if err := l.alarm(ctx, s, in.App, out.Alarm); err != nil {
-		return err
-	}
-	if out.Desired == in.Current {
-		return nil
-	}
-	item := s.Assignments[in.App]
-	next := item.Value
-	next.Desired = out.Desired
+func (l *Loop) commit(ctx context.Context, s fleet.Snapshot, moves []move) error {
 	change := store.NewChange().Guard(l.term.Guard())
-	decision.Autoscale(in, out).Epoch(l.term.Epoch).Put(l.Store, change)
-	l.Store.Assignments.Put(change, in.App, next, item.ModRevision)
-	if _, err := l.Store.Commit(ctx, change); err != nil {
-		return fmt.Errorf("scale %s: %w", in.App, err)
+	for _, m := range moves {
+		item := s.Assignments[m.in.App]
+		next := item.Value
+		next.Desired = m.out.Desired
+		decision.Autoscale(m.in, m.out).Epoch(l.term.Epoch).Put(l.Store, change)
+		l.Store.Assignments.Put(change, m.in.App, next, item.ModRevision)
 	}
-	l.Logger.Info("scaled", "app", in.App, "from", in.Current, "to", out.Desired, "formula", out.Formula)
+	if _, err := l.Store.Commit(ctx, change); err != nil {
+		return fmt.Errorf("scale %s: %w", moves[0].in.App, err)
+	}
+	for _, m := range moves {
+		l.Logger.Info("scaled", "app", m.in.App, "from", m.in.Current, "to", m.out.Desired, "formula", m.out.Formula)
+	}
 	return nil
 }
 
-func (l *Loop) alarm(ctx context.Context, s fleet.Snapshot, app, sentence string) error {
-	const kind = "AutoscaleHold"
+// Kinds of the autoscaler's alarms.
+const (
+	alarmHold    = "AutoscaleHold"
+	alarmUseless = "AutoscaleUseless"
+)
+
+// alarms raises or ends the alarms about missing data (rule A4) and about
+// growing that does not help.
+func (l *Loop) alarms(ctx context.Context, s fleet.Snapshot, m move) error {
+	return errors.Join(l.alarm(ctx, s, alarmHold, m.in.App, m.out.Alarm), l.alarm(ctx, s, alarmUseless, m.in.App, m.out.Useless))
+}
+
+func (l *Loop) alarm(ctx context.Context, s fleet.Snapshot, kind, app, sentence string) error {
 	switch fires := s.Firing[decision.AlarmName(kind, app)]; {
 	case sentence != "" && !fires:
 		return decision.RaiseAlarm(ctx, l.Store, l.term.Guard(), &gantryv1.Alarm{Kind: kind, Subject: app, Summary: sentence})

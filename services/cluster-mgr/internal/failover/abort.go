@@ -1,25 +1,65 @@
 package failover
 
+import "slices"
+
 // Abort takes back a plan of which so many steps are done. The step after those counts too: its
 // effect may be there although a crash kept it from being noted, and taking back what was not done
-// does no harm. Traffic returns in one step, because something is wrong with where it went;
-// replicas that were started meanwhile are left to placement.
+// does no harm. Traffic returns in one step, because something is wrong with where it went, but not
+// before what it needs is there again (rule C2).
 func Abort(p Plan, done int) []Step {
 	did := steps(p.Steps[:min(max(done, 0)+1, len(p.Steps))])
+	if did.has(StepAdmit) {
+		return leaveAbort(p, did)
+	}
+	return comeBackAbort(p, did)
+}
+
+// comeBackAbort returns to the cluster that was to be left. While it is not closed its replicas are
+// there still.
+func comeBackAbort(p Plan, did steps) []Step {
 	s := steps{}
-	switch {
-	case did.has(StepEvacuate):
+	closed := did.has(StepEvacuate)
+	if closed {
 		s.add(StepAdmit, p.Cluster, "open %s to replicas again", p.Cluster)
-		s.place(placedIn(p.Reverse, p.Cluster))
-		s.restore(did)
-	case did.has(StepAdmit):
-		s.restore(did)
-		s.add(StepEvacuate, p.Cluster, "close %s again", p.Cluster)
-	default:
-		s.restore(did)
+	}
+	grown := closed || did.has(StepPlace)
+	if grown {
+		s.place(of(p.Reverse, StepPlace).part(func(_, app string) bool { return !slices.Contains(p.fenced(), app) }))
+	}
+	s.restore(did)
+	s.unfence(did)
+	if grown {
+		s.release(p.Cluster, of(p.Reverse, StepRelease).apps())
 	}
 	return s
 }
+
+// leaveAbort returns to the clusters that replicas were to be taken from.
+func leaveAbort(p Plan, did steps) []Step {
+	s := steps{}
+	s.place(of(p.Reverse, StepPlace).part(func(_, app string) bool { return !slices.Contains(p.fenced(), app) }))
+	s.restore(did)
+	s.unfence(did)
+	s.add(StepEvacuate, p.Cluster, "close %s again", p.Cluster)
+	return s
+}
+
+// unfence brings the apps of class single back to where they were, again behind a fence where they
+// may have started elsewhere (rule C5).
+func (s *steps) unfence(did steps) {
+	var home tally
+	withdrawn := of(did, StepWithdraw)
+	for _, from := range withdrawn {
+		for _, app := range from.apps() {
+			home.add(from.cluster, app, 1)
+		}
+	}
+	apps := withdrawn.apps()
+	s.refence(of(did, StepPlace).part(func(_, app string) bool { return slices.Contains(apps, app) }), home, false)
+}
+
+// fenced are the apps of class single that a plan moves.
+func (p Plan) fenced() []string { return of(p.Steps, StepWithdraw).apps() }
 
 // restore sets the traffic back to what it was before the given steps.
 func (s *steps) restore(did steps) {
@@ -45,15 +85,4 @@ func (s steps) has(kind StepKind) bool {
 		}
 	}
 	return false
-}
-
-// placedIn reads back what the given steps place in a cluster.
-func placedIn(list []Step, cluster string) tally {
-	var t tally
-	for _, step := range list {
-		if step.Kind == StepPlace && step.Cluster == cluster {
-			t = append(t, placed{cluster, step.Assignments})
-		}
-	}
-	return t
 }

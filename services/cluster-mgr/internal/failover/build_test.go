@@ -38,7 +38,10 @@ func text(list []Step) []string {
 			line += fmt.Sprintf(" %d", s.TrafficPercent)
 		}
 		for _, a := range s.Assignments {
-			line += fmt.Sprintf(" %s=%d", a.App, a.Replicas)
+			line += " " + a.App
+			if a.Replicas > 0 {
+				line += fmt.Sprintf("=%d", a.Replicas)
+			}
 		}
 		out = append(out, line)
 	}
@@ -62,23 +65,43 @@ type world struct {
 	now      int64
 	traffic  map[string]int
 	closed   map[string]bool
-	ready    map[string]int // "cluster/app"
+	assigned map[spot]int
+	ready    map[spot]int
+	singles  map[string]bool
 	log      []Step
 	observe  func(*Observation)
 	outcome  Decision
 	reversed string
+	// An app of class single that ran in two clusters at a time.
+	doubled string
 }
 
+// spot is an app in a cluster.
+type spot struct{ cluster, app string }
+
 func newWorld(p Plan) *world {
-	return &world{plan: p, now: 1_790_000_000, traffic: map[string]int{}, closed: map[string]bool{}, ready: map[string]int{}}
+	w := &world{
+		plan: p, now: 1_790_000_000, traffic: map[string]int{}, closed: map[string]bool{},
+		assigned: map[spot]int{}, ready: map[spot]int{}, singles: map[string]bool{},
+	}
+	for _, m := range p.Moves {
+		if m.Single {
+			w.singles[m.App] = true
+			w.assigned[spot{m.From, m.App}] = m.Replicas
+			w.ready[spot{m.From, m.App}] = choose(p.SourceDown, 0, m.Replicas)
+		}
+	}
+	return w
 }
 
 func (w *world) see() Observation {
 	o := Observation{NowUnix: w.now, Agents: 2, AgentsServing: 2}
-	for _, s := range append(append([]Step{}, w.plan.Steps...), w.plan.Reverse...) {
+	for at, n := range w.assigned {
+		o.Ready = append(o.Ready, Ready{Cluster: at.cluster, App: at.app, Assigned: n, Ready: w.ready[at]})
+	}
+	if s, asking := Asking(w.plan, w.at); asking {
 		for _, a := range s.Assignments {
-			n := w.ready[s.Cluster+"/"+a.App]
-			o.Ready = append(o.Ready, Ready{Cluster: s.Cluster, App: a.App, Assigned: a.Replicas, Ready: n})
+			o.Fences = append(o.Fences, Fence{Cluster: s.Cluster, App: a.App, Pods: w.ready[spot{s.Cluster, a.App}]})
 		}
 	}
 	if w.observe != nil {
@@ -97,7 +120,7 @@ func (w *world) turn() bool {
 		w.at = w.at.Advance()
 	case Wait:
 		w.now++
-		w.grow(d.Step)
+		w.react(d.Step)
 	case Reverse:
 		w.reversed = d.Reason
 	default:
@@ -118,14 +141,27 @@ func (w *world) do(s Step) {
 	}
 }
 
-// grow makes one replica of each app ready per second.
-func (w *world) grow(s Step) {
-	if s.Kind != StepWaitReady {
-		return
-	}
+// react assigns what is to be placed, makes one replica of each app ready per second where a step
+// waits for it, and ends one of those that were withdrawn.
+func (w *world) react(s Step) {
 	for _, a := range s.Assignments {
-		if key := s.Cluster + "/" + a.App; w.ready[key] < a.Replicas {
-			w.ready[key]++
+		at := spot{s.Cluster, a.App}
+		switch s.Kind {
+		case StepPlace:
+			w.assigned[at] = max(w.assigned[at], a.Replicas)
+		case StepWithdraw:
+			w.assigned[at] = 0
+		case StepFence:
+			w.ready[at] = max(0, w.ready[at]-1)
+		case StepWaitReady:
+			w.ready[at] += choose(w.ready[at] < a.Replicas, 1, 0)
+		}
+	}
+	for at, n := range w.ready {
+		for other, m := range w.ready {
+			if n > 0 && m > 0 && w.singles[at.app] && at.app == other.app && at.cluster != other.cluster {
+				w.doubled = at.app
+			}
 		}
 	}
 }

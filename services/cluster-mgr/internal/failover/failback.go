@@ -10,20 +10,22 @@ const defaultStabilize = 300
 
 // FailBack plans to bring replicas and traffic back to a cluster that has been healthy long enough.
 // An app gets back what the cluster had (Home) or, where that is not known, its share of a fresh
-// division; either way nothing else moves.
+// division; either way nothing else moves. Apps of class single stay where they are: a migration
+// moves them, by name.
 func FailBack(in FailBackInput) Plan {
 	b := newBuilder(KindFailBack, in.Cluster, in.Clusters, in.Guard)
 	c, ok := b.source(false)
 	if !ok || !b.stable(in) {
 		return b.plan
 	}
-	for _, app := range byPriority(in.Apps) {
+	for _, app := range byPriority(replicated(in.Apps)) {
 		b.bringBack(app)
 	}
 	var s steps
 	s.add(StepAdmit, c.Name, "open %s to replicas again", c.Name)
 	s.place(b.home)
 	s.traffic(c.Name, c.TrafficPercent, fullTraffic, in.StepPercent)
+	s.release(c.Name, b.home.apps())
 	b.plan.Steps = s
 	b.plan.Reverse = b.leaveAgain(c, in.StepPercent)
 	return b.plan
@@ -95,23 +97,26 @@ func (b *builder) record(app App, p placement.Plan, here Here) {
 	if want := here.Home - here.Replicas; want > gain {
 		note = fmt.Sprintf("%d of the %d it had come back", gain, want)
 	}
+	var grown tally
 	for _, s := range p.Shares {
 		if s.Replicas >= s.From {
 			continue
 		}
 		b.plan.Moves = append(b.plan.Moves, Move{
-			App: app.Name, From: s.Cluster, To: []Target{{b.plan.Cluster, s.From - s.Replicas}}, Fits: true, Note: note,
+			App: app.Name, From: s.Cluster, Replicas: s.From - s.Replicas, To: []Target{{b.plan.Cluster, s.From - s.Replicas}}, Fits: true, Note: note,
 		})
-		b.grown.add(s.Cluster, app.Name, s.From)
+		grown.add(s.Cluster, app.Name, s.From)
 	}
+	b.grown = append(b.grown, grown)
 }
 
-// leaveAgain takes a finished FailBack back: the others grow to what they had, then traffic leaves.
+// leaveAgain takes a finished FailBack back: the others grow to what they had, then traffic leaves,
+// then the cluster is closed (rule C2).
 func (b *builder) leaveAgain(c Cluster, step int) []Step {
 	var s steps
-	s.add(StepEvacuate, c.Name, "close %s: its replicas are wanted elsewhere", c.Name)
-	s.place(b.grown)
+	s.place(b.growth())
 	s.traffic(c.Name, fullTraffic, c.TrafficPercent, step)
 	s.add(StepDrain, c.Name, "let requests under way in %s finish", c.Name)
+	s.add(StepEvacuate, c.Name, "close %s: its replicas are wanted elsewhere", c.Name)
 	return s
 }

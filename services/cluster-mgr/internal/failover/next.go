@@ -36,12 +36,30 @@ type Ready struct {
 	App      string `json:"app"`
 	Assigned int    `json:"assigned"`
 	Ready    int    `json:"ready"`
+	// Idle: the cluster gets no traffic, so what is assigned there counts for nothing.
+	Idle bool `json:"idle,omitempty"`
+}
+
+// Fence is a cluster's answer to the question whether pods of an app are left there.
+type Fence struct {
+	Cluster string `json:"cluster"`
+	App     string `json:"app"`
+	// Pods that are left; the fence holds at 0.
+	Pods int `json:"pods"`
+	// Unknown says why there is no answer; empty: there is.
+	Unknown string `json:"unknown,omitempty"`
 }
 
 // Observation is what is seen while a plan is carried out.
 type Observation struct {
 	NowUnix int64   `json:"now_unix"`
 	Ready   []Ready `json:"ready"`
+	// Wanted is how many replicas of each app are wanted in all.
+	Wanted []Assignment `json:"wanted,omitempty"`
+	// Fences are the answers to the questions of the current step, see Asking.
+	Fences []Fence `json:"fences,omitempty"`
+	// NoGateways: no load balancer node is registered, so none has to serve anything.
+	NoGateways bool `json:"no_gateways,omitempty"`
 	// Agents is the number of load balancer nodes that are alive, AgentsServing of those that serve
 	// the newest generation.
 	Agents        int `json:"agents"`
@@ -65,6 +83,8 @@ type Decision struct {
 	// Progress to store before acting. After a step was run, add one with Progress.Advance.
 	Progress Progress `json:"progress"`
 	Reason   string   `json:"reason"`
+	// Lacking are sentences about waits that were given up because going on does no harm.
+	Lacking []string `json:"lacking,omitempty"`
 }
 
 // Advance is the progress after the current step was done.
@@ -83,14 +103,32 @@ func (p Progress) Advance() Progress {
 func Next(p Plan, at Progress, see Observation) Decision {
 	p.Guard = p.Guard.withDefaults()
 	at.Done, at.ReverseDone = max(0, at.Done), max(0, at.ReverseDone)
-	t := turn{plan: p, at: at, see: see, steps: p.Steps}
-	if at.Reversing {
-		t.steps = Abort(p, at.Done)
-	}
+	t := turn{plan: p, at: at, see: see}
+	t.steps, _ = script(p, at)
 	if d, halt := t.halt(); halt {
 		return d
 	}
-	return t.advance()
+	d := t.advance()
+	d.Lacking = t.lacking
+	return d
+}
+
+// Asking is the step for which a cluster has to be asked before Next is: the fence that the plan has
+// come to. false: nobody needs to be asked.
+func Asking(p Plan, at Progress) (Step, bool) {
+	list, i := script(p, at)
+	if i >= len(list) || list[i].Kind != StepFence {
+		return Step{}, false
+	}
+	return list[i], true
+}
+
+// script is the list of steps that is being carried out, and how many of them are done.
+func script(p Plan, at Progress) ([]Step, int) {
+	if at.Reversing {
+		return Abort(p, at.Done), max(0, at.ReverseDone)
+	}
+	return p.Steps, max(0, at.Done)
 }
 
 // turn is one decision.
@@ -99,6 +137,8 @@ type turn struct {
 	at    Progress
 	see   Observation
 	steps []Step
+	// What was gone on without.
+	lacking []string
 }
 
 func (t *turn) index() int {
@@ -156,6 +196,9 @@ func (t *turn) advance() Decision {
 			return Decision{Action: Run, Step: step, Progress: t.at, Reason: step.Sentence}
 		case w.over:
 			t.at = t.at.Advance()
+		case w.limit > 0 && t.elapsed() >= w.limit && t.dispensable(step):
+			t.lacking = append(t.lacking, fmt.Sprintf("%s: gone on without it, %s for %d s", step.Sentence, w.missing, t.elapsed()))
+			t.at = t.at.Advance()
 		case w.limit > 0 && t.elapsed() >= w.limit && t.at.Reversing:
 			return t.stop(fmt.Sprintf("taking it back does not go on: %s for %d s", w.missing, t.elapsed()))
 		case w.limit > 0 && t.elapsed() >= w.limit:
@@ -168,6 +211,12 @@ func (t *turn) advance() Decision {
 		return Decision{Action: Done, Progress: t.at, Reason: "taken back"}
 	}
 	return Decision{Action: Done, Progress: t.at, Reason: "all steps are done"}
+}
+
+// dispensable are waits for replicas of a lost cluster: one app that does not start keeps no traffic
+// where nobody answers.
+func (t *turn) dispensable(s Step) bool {
+	return t.plan.SourceDown && !t.at.Reversing && (s.Kind == StepPlace || s.Kind == StepWaitReady)
 }
 
 func (t *turn) elapsed() int64 { return t.see.NowUnix - t.at.StepSinceUnix }

@@ -24,12 +24,12 @@ func lostPlan() Plan {
 
 func TestAPlanIsCarriedOut(t *testing.T) {
 	w := newWorld(switchPlan()).run()
-	if w.outcome.Action != Done || w.traffic["site-b"] != 0 || w.ready["site-a/web"] != 4 {
+	if w.outcome.Action != Done || w.traffic["site-b"] != 0 || w.ready[spot{"site-a", "web"}] != 4 {
 		t.Errorf("got %+v, traffic %v, ready %v", w.outcome, w.traffic, w.ready)
 	}
 	check(t, "effects", "SET_TRAFFIC site-b 50\nSET_TRAFFIC site-b 0", w.log)
-	if took := w.now - 1_790_000_000; took != 4+2+2+5 {
-		t.Errorf("took %d s, want 4 for replicas, 2 twice between weights, 5 to drain", took)
+	if took := w.now - 1_790_000_000; took != 1+4+2+2+5 {
+		t.Errorf("took %d s, want 1 to place, 4 for replicas, 2 twice between weights, 5 to drain", took)
 	}
 }
 
@@ -49,7 +49,7 @@ func TestTrafficWaitsForCapacity(t *testing.T) {
 	if d.Action != Wait || d.Reason != "place 4 replicas in site-a: web has 0 of 4 replicas placed in site-a" {
 		t.Errorf("got %s: %s", d.Action, d.Reason)
 	}
-	see.Ready = []Ready{{"site-a", "web", 4, 3}}
+	see.Ready = []Ready{{Cluster: "site-a", App: "web", Assigned: 4, Ready: 3}}
 	d = Next(p, d.Progress, see)
 	if d.Action != Wait || d.Reason != "wait until they are ready in site-a: web has 3 of 4 replicas ready in site-a" {
 		t.Errorf("got %s: %s", d.Action, d.Reason)
@@ -172,7 +172,9 @@ func TestTimeouts(t *testing.T) {
 		{"replicas", switchPlan(), Progress{StepSinceUnix: 700}, Reverse},
 		{"generation, soon", switchPlan(), Progress{Done: 3, StepSinceUnix: 941}, Wait},
 		{"generation", switchPlan(), Progress{Done: 3, StepSinceUnix: 940}, Reverse},
-		{"of a lost cluster", lostPlan(), Progress{Done: 1, StepSinceUnix: 700}, Stop},
+		{"replicas of a lost cluster, soon", lostPlan(), Progress{Done: 2, StepSinceUnix: 701}, Wait},
+		{"replicas of a lost cluster", lostPlan(), Progress{Done: 2, StepSinceUnix: 700}, Run},
+		{"generation for a lost cluster", lostPlan(), Progress{Done: 4, StepSinceUnix: 940}, Stop},
 		{"while taking back", switchPlan(), Progress{Done: 3, Reversing: true, ReverseDone: 1, StepSinceUnix: 900}, Stop},
 		{"since a time to come", switchPlan(), Progress{StepSinceUnix: 5000}, Wait},
 	}
@@ -182,6 +184,16 @@ func TestTimeouts(t *testing.T) {
 				t.Errorf("got %s: %s", d.Action, d.Reason)
 			}
 		})
+	}
+}
+
+// One app that does not start keeps no traffic in a cluster where nobody answers, but it is named.
+func TestALostClusterIsLeftWithoutWhatDoesNotStart(t *testing.T) {
+	see := Observation{NowUnix: 1000, Ready: []Ready{{Cluster: "site-a", App: "web", Assigned: 4, Ready: 3}}}
+	d := Next(lostPlan(), Progress{Done: 2, StepSinceUnix: 700}, see)
+	want := "wait until they are ready in site-a: gone on without it, web has 3 of 4 replicas ready in site-a for 300 s"
+	if d.Step.Kind != StepSetTraffic || len(d.Lacking) != 1 || d.Lacking[0] != want {
+		t.Errorf("got %+v", d)
 	}
 }
 
@@ -199,14 +211,15 @@ func TestAbort(t *testing.T) {
 		done int
 		want string
 	}{
-		{"a switch before any weight", switchPlan(), 0, ""},
-		{"a switch whose first weight may be in effect", switchPlan(), 2, "SET_TRAFFIC site-b 100\nWAIT_GENERATION site-b"},
-		{"a switch with all weights", switchPlan(), 6, "SET_TRAFFIC site-b 100\nWAIT_GENERATION site-b"},
-		{"a migration just closed", living, 7, "ADMIT site-b\nPLACE site-b web=2\nWAIT_READY site-b web=2\nSET_TRAFFIC site-b 100\nWAIT_GENERATION site-b"},
-		{"a return before any weight", back, 1, "EVACUATE site-b"},
-		{"a return at half", back, 4, "SET_TRAFFIC site-b 0\nWAIT_GENERATION site-b\nEVACUATE site-b"},
-		{"nonsense", switchPlan(), -4, ""},
-		{"beyond the end", switchPlan(), 99, "SET_TRAFFIC site-b 100\nWAIT_GENERATION site-b"},
+		{"a switch before any weight", switchPlan(), 0, "RELEASE site-b web"},
+		{"a switch whose first weight may be in effect", switchPlan(), 2, "SET_TRAFFIC site-b 100\nWAIT_GENERATION site-b\nRELEASE site-b web"},
+		{"a switch with all weights", switchPlan(), 6, "SET_TRAFFIC site-b 100\nWAIT_GENERATION site-b\nRELEASE site-b web"},
+		{"a migration just begun", living, 0, "PLACE site-b web=2\nWAIT_READY site-b web=2\nRELEASE site-b web"},
+		{"a migration just closed", living, 7, "ADMIT site-b\nPLACE site-b web=2\nWAIT_READY site-b web=2\nSET_TRAFFIC site-b 100\nWAIT_GENERATION site-b\nRELEASE site-b web"},
+		{"a return before any weight", back, 1, "PLACE site-a web=4\nWAIT_READY site-a web=4\nEVACUATE site-b"},
+		{"a return at half", back, 4, "PLACE site-a web=4\nWAIT_READY site-a web=4\nSET_TRAFFIC site-b 0\nWAIT_GENERATION site-b\nEVACUATE site-b"},
+		{"nonsense", switchPlan(), -4, "RELEASE site-b web"},
+		{"beyond the end", switchPlan(), 99, "SET_TRAFFIC site-b 100\nWAIT_GENERATION site-b\nRELEASE site-b web"},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package failover
 
 import (
 	"fmt"
+	"slices"
 
 	"gantry.dev/services/cluster-mgr/internal/placement"
 )
@@ -10,10 +11,13 @@ import (
 type builder struct {
 	plan  Plan
 	fleet *fleet
-	// grown and home are the counts after and before the plan, in the clusters that gain and in
-	// the cluster itself.
-	grown, home tally
-	incomplete  bool
+	// grown is what each app has after the plan in the clusters that gain, app by app in the order
+	// of their priority; home is what they all have before it in the cluster itself.
+	grown []tally
+	home  tally
+	// The same of the apps of class single.
+	singles, singleHome tally
+	incomplete          bool
 }
 
 func newBuilder(kind Kind, cluster string, clusters []Cluster, guard Guard) *builder {
@@ -58,13 +62,13 @@ func Switch(in SwitchInput) Plan {
 		b.problem("%s %s and can take no traffic", c.Name, orElse(c.Reason, "is not eligible"))
 		return b.plan
 	case leaving && in.Grow:
-		b.replaceAll(in.Apps, func(n int) int { return divideUp(n*(c.TrafficPercent-to), fullTraffic) }, false)
+		b.replaceAll(replicated(in.Apps), func(n int) int { return divideUp(n*(c.TrafficPercent-to), fullTraffic) }, in.Partly)
 	}
-	if b.incomplete {
+	if b.incomplete && !in.Partly {
 		return b.plan
 	}
 	var s steps
-	s.place(b.grown)
+	s.place(b.growth())
 	s.traffic(c.Name, c.TrafficPercent, to, in.StepPercent)
 	if to == 0 {
 		s.add(StepDrain, c.Name, "let requests under way in %s finish", c.Name)
@@ -78,18 +82,36 @@ func Switch(in SwitchInput) Plan {
 func (b *builder) back(was, now, step int) []Step {
 	s := steps{}
 	s.traffic(b.plan.Cluster, now, was, step)
+	s.release(b.plan.Cluster, b.growth().apps())
 	return s
+}
+
+// replicated are the apps of which any number may run. A switch leaves those of class single where
+// they are: it moves no replicas.
+func replicated(apps []App) []App {
+	return slices.DeleteFunc(slices.Clone(apps), func(a App) bool { return a.Single })
+}
+
+// growth is what all apps have after the plan in the clusters that gain.
+func (b *builder) growth() tally {
+	var sum tally
+	for _, t := range b.grown {
+		sum.join(t)
+	}
+	return sum
 }
 
 // Migrate plans to move all apps of a cluster to the others.
 func Migrate(in MigrateInput) Plan {
 	b := newBuilder(KindMigrateApps, in.Cluster, in.Clusters, in.Guard)
-	b.plan.SourceDown = in.Down
+	b.plan.SourceDown, b.plan.StepPercent, b.plan.Concurrency = in.Down, in.StepPercent, in.Concurrency
 	c, ok := b.source(true)
 	if !ok {
 		return b.plan
 	}
-	b.replaceAll(in.Apps, func(n int) int { return n }, in.Down)
+	// A cluster without traffic serves nobody: the others have what is wanted already.
+	serves := c.TrafficPercent > 0
+	b.replaceAll(in.Apps, func(n int) int { return choose(serves, n, 0) }, in.Down)
 	if b.incomplete && !in.Down {
 		return b.plan
 	}
@@ -105,24 +127,44 @@ func (b *builder) leave(c Cluster, in MigrateInput) []Step {
 	step := in.StepPercent
 	if in.Down {
 		s.add(StepEvacuate, c.Name, "close %s: its replicas are wanted elsewhere; nothing in it is removed while it is not reached", c.Name)
+		s.place(b.growth())
 		step = fullTraffic
+	} else {
+		b.batches(&s, in.Concurrency)
 	}
-	s.place(b.grown)
 	s.traffic(c.Name, c.TrafficPercent, 0, step)
 	s.add(StepDrain, c.Name, "let requests under way in %s finish", c.Name)
+	s.refence(b.singleHome, b.singles, in.Down)
 	if !in.Down {
 		s.add(StepEvacuate, c.Name, "close %s: what still runs there for these apps ends", c.Name)
 	}
 	return s
 }
 
-// comeBack opens the cluster, waits for what it had, and gives it its traffic.
+// batches starts so many apps at a time elsewhere; 0 = all.
+func (b *builder) batches(s *steps, size int) {
+	if size <= 0 {
+		size = max(1, len(b.grown))
+	}
+	for batch := range slices.Chunk(b.grown, size) {
+		var sum tally
+		for _, t := range batch {
+			sum.join(t)
+		}
+		s.place(sum)
+	}
+}
+
+// comeBack opens the cluster, waits for what it had, and gives it its traffic; what was started
+// elsewhere meanwhile is given up last.
 func (b *builder) comeBack(percent, step int) []Step {
 	var s steps
 	name := b.plan.Cluster
 	s.add(StepAdmit, name, "open %s to replicas again", name)
 	s.place(b.home)
 	s.traffic(name, 0, percent, step)
+	s.refence(b.singles, b.singleHome, false)
+	s.release(name, b.home.apps())
 	return s
 }
 
@@ -136,45 +178,64 @@ func (b *builder) replaceAll(apps []App, need func(int) int, partly bool) {
 		for _, m := range app.missing() {
 			b.problem("%s", m)
 		}
-		b.home.add(b.plan.Cluster, app.Name, here.Replicas)
-		if app.Single {
-			b.single(app)
-			continue
+		more := choose(app.Single, here.Replicas, need(here.Replicas))
+		grown := b.replace(app, here.Replicas, more, partly)
+		switch {
+		case !app.Single:
+			b.home.add(b.plan.Cluster, app.Name, here.Replicas)
+			b.grown = append(b.grown, grown)
+		case len(grown) > 0:
+			b.singleHome.add(b.plan.Cluster, app.Name, here.Replicas)
+			b.singles.join(grown)
 		}
-		b.replace(app, need(here.Replicas), partly)
 	}
 }
 
-func (b *builder) single(app App) {
-	note := "class single: it starts elsewhere only after a fence, which this plan does not do"
-	b.problem("%s stays: %s", app.Name, note)
-	b.plan.Moves = append(b.plan.Moves, Move{App: app.Name, From: b.plan.Cluster, To: []Target{}, Note: note})
-	b.incomplete = true
-}
-
-// replace asks placement for more replicas of an app while all that it has stays where it is.
-func (b *builder) replace(app App, more int, partly bool) {
+// replace asks placement for more replicas of an app while all that it has stays where it is, and
+// gives what the gaining clusters have of it then.
+func (b *builder) replace(app App, has, more int, partly bool) tally {
 	in := amend(only(b.fleet.input(app)), b.plan.Cluster, func(c *placement.Cluster) { c.Hold = true })
 	in.Desired += more
 	in.Partly = partly
 	p := placement.Decide(in)
-	move := Move{App: app.Name, From: b.plan.Cluster, To: []Target{}, Fits: p.Shortfall == nil}
+	move := Move{App: app.Name, From: b.plan.Cluster, Replicas: has, To: []Target{}, Fits: p.Shortfall == nil, Single: app.Single}
 	if short := p.Shortfall; short != nil {
 		move.Note = fmt.Sprintf("%d of %s do not fit: %s", short.Replicas, count(more, "replica"), short.Sentence)
 		b.problem("%s: %s", app.Name, move.Note)
 		b.incomplete = true
 	}
 	b.fleet.reserve(p, app.PerReplica)
+	var grown tally
 	for _, s := range p.Shares {
 		if s.Replicas > s.From {
 			move.To = append(move.To, Target{s.Cluster, s.Replicas - s.From})
-			b.grown.add(s.Cluster, app.Name, s.Replicas)
+			grown.add(s.Cluster, app.Name, s.Replicas)
 		}
 	}
+	if app.Single && len(grown) > 0 {
+		b.explain(&move)
+	}
 	b.plan.Moves = append(b.plan.Moves, move)
+	return grown
+}
+
+// explain says how an app of class single moves, and what the approval of the plan stands for.
+func (b *builder) explain(m *Move) {
+	m.Note = "class single: it stops in " + m.From + " before it starts elsewhere"
+	if b.plan.SourceDown {
+		m.Note = fmt.Sprintf("class single: %s cannot be asked whether it still runs there; whoever approves this plan confirms that it does not", m.From)
+		b.problem("%s: %s", m.App, m.Note)
+	}
 }
 
 func divideUp(a, b int) int { return (a + b - 1) / b }
+
+func choose(condition bool, yes, no int) int {
+	if condition {
+		return yes
+	}
+	return no
+}
 
 func orElse(s, fallback string) string {
 	if s == "" {

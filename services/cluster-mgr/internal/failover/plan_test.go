@@ -60,8 +60,8 @@ func TestSwitchGrowsTheTargetsFirst(t *testing.T) {
 		WAIT_GENERATION site-b
 		DRAIN site-b`, p.Steps)
 	want := []Move{
-		{App: "api", From: "site-b", To: []Target{{"site-a", 1}}, Fits: true},
-		{App: "web", From: "site-b", To: []Target{{"site-a", 3}}, Fits: true},
+		{App: "api", From: "site-b", Replicas: 1, To: []Target{{"site-a", 1}}, Fits: true},
+		{App: "web", From: "site-b", Replicas: 3, To: []Target{{"site-a", 3}}, Fits: true},
 	}
 	if diff := cmp.Diff(want, p.Moves); diff != "" {
 		t.Errorf("moves (-want +got):\n%s", diff)
@@ -80,8 +80,6 @@ func TestRefusedPlansHaveNoSteps(t *testing.T) {
 	out[1].Eligible, out[1].Reason, out[1].TrafficPercent = false, "is DOWN", 0
 	idle := two()
 	idle[0].TrafficPercent = 0
-	single := app("cron", 0, 1)
-	single.Single = true
 	cases := []struct {
 		name string
 		plan Plan
@@ -98,11 +96,6 @@ func TestRefusedPlansHaveNoSteps(t *testing.T) {
 		{"a switch that does not fit", Switch(SwitchInput{Cluster: "site-b", Grow: true, Clusters: two(), Apps: []App{app("web", 1, 2)}}), []string{
 			"web: 2 of 2 replicas do not fit: needs 2 more replicas of 500m CPU and 128 MiB; site-a has room for 0, site-b holds its 2; short by 1000m CPU",
 		}},
-		{
-			// rule C5
-			"class single", Migrate(MigrateInput{Cluster: "site-b", Clusters: two(), Apps: []App{single}}),
-			[]string{"cron stays: class single: it starts elsewhere only after a fence, which this plan does not do"},
-		},
 		{"not healthy", FailBack(FailBackInput{Cluster: "site-b", NowUnix: 1000, Clusters: two()}), []string{"site-b is not healthy"}},
 		{"not healthy for long enough", FailBack(FailBackInput{Cluster: "site-b", NowUnix: 1000, HealthySinceUnix: 900, Clusters: two()}),
 			[]string{"site-b has been healthy for 100 s only; it takes work back after 300 s"}},
@@ -149,8 +142,9 @@ func TestMigrateFromALostCluster(t *testing.T) {
 		SET_TRAFFIC site-b 75
 		WAIT_GENERATION site-b
 		SET_TRAFFIC site-b 100
-		WAIT_GENERATION site-b`, p.Reverse)
-	want := []Move{{App: "web", From: "site-b", To: []Target{{"site-a", 2}, {"site-c", 2}}, Fits: true}}
+		WAIT_GENERATION site-b
+		RELEASE site-b web`, p.Reverse)
+	want := []Move{{App: "web", From: "site-b", Replicas: 4, To: []Target{{"site-a", 2}, {"site-c", 2}}, Fits: true}}
 	if diff := cmp.Diff(want, p.Moves); diff != "" {
 		t.Errorf("moves (-want +got):\n%s", diff)
 	}
@@ -185,10 +179,10 @@ func TestALostClusterSavesWhatFits(t *testing.T) {
 		Clusters: []Cluster{site("site-a", 4), lost("site-b")}, Apps: []App{last, web, important},
 	})
 	want := []Move{
-		{App: "zz-pay", From: "site-b", To: []Target{{"site-a", 3}}, Fits: true},
-		{App: "web", From: "site-b", To: []Target{{"site-a", 1}}, Note: "2 of 3 replicas do not fit: needs 3 more replicas of 500m CPU and 128 MiB; " +
+		{App: "zz-pay", From: "site-b", Replicas: 3, To: []Target{{"site-a", 3}}, Fits: true},
+		{App: "web", From: "site-b", Replicas: 3, To: []Target{{"site-a", 1}}, Note: "2 of 3 replicas do not fit: needs 3 more replicas of 500m CPU and 128 MiB; " +
 			"site-a has room for 1, site-b holds its 3; short by 1000m CPU"},
-		{App: "api", From: "site-b", To: []Target{}, Note: "1 of 1 replica do not fit: needs 1 more replica of 500m CPU and 128 MiB; " +
+		{App: "api", From: "site-b", Replicas: 1, To: []Target{}, Note: "1 of 1 replica do not fit: needs 1 more replica of 500m CPU and 128 MiB; " +
 			"site-a has room for 0, site-b holds its 1; short by 500m CPU"},
 	}
 	if diff := cmp.Diff(want, p.Moves); diff != "" {

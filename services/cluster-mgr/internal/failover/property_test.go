@@ -37,6 +37,9 @@ func drawApp(t *rapid.T, name string, clusters int) App {
 	}
 	for i := range clusters {
 		h := Here{Cluster: fmt.Sprintf("site-%c", 'a'+i), Replicas: rapid.IntRange(0, 5).Draw(t, "replicas")}
+		if a.Single {
+			h.Replicas = choose(i == 1, min(h.Replicas, 1), 0)
+		}
 		h.Home = rapid.IntRange(0, 5).Draw(t, "home")
 		if rapid.IntRange(0, 6).Draw(t, "missing") == 0 {
 			h.Missing = []string{"volume data"}
@@ -166,6 +169,9 @@ func TestCrashAtAnyStepEndsTheSame(t *testing.T) {
 			if rapid.IntRange(0, 3).Draw(t, "crash") == 0 {
 				crashed.at = before
 			}
+		}
+		if crashed.doubled != "" || want.doubled != "" { // rule C5
+			t.Fatalf("%s ran twice", crashed.doubled+want.doubled)
 		}
 		if crashed.outcome.Action != Done || fmt.Sprint(crashed.traffic, crashed.closed, crashed.ready) != fmt.Sprint(want.traffic, want.closed, want.ready) {
 			t.Fatalf("after crashes: %s %v %v, without: %v %v", crashed.outcome.Action, crashed.traffic, crashed.closed, want.traffic, want.closed)

@@ -14,7 +14,9 @@
 //   - Apps are planned one after the other, by priority then name, and each leaves less room to the
 //     next. What does not fit is named with its shortfall; of a lost cluster as much is saved as fits.
 //   - A missing image, volume or config closes a cluster to that app, by name.
-//   - Apps of class single never start elsewhere by such a plan: they need a fence (rule C5).
+//   - Apps of class single move last and behind a fence (rule C5): nothing of them is wanted anywhere
+//     until the old cluster has answered that no pod of theirs is left. Where it cannot be asked, only
+//     a person who approves the plan, which names them, can say so; automation never does.
 //   - Weight steps stop and turn round when the target's errors rise above the baseline by the
 //     margin. Where there is nothing to go back to (a lost cluster) they stop and ask.
 //   - A plan and the number of steps done say everything: any process can resume it at any step.
@@ -24,11 +26,14 @@
 //
 //	EVACUATE         close the cluster: placement moves its replicas to the others
 //	ADMIT            open it again
-//	PLACE            let placement run; done when Assignments are assigned in the cluster
+//	PLACE            let placement run, steered by Steer; done when Assignments are assigned in the cluster
 //	WAIT_READY       wait until Assignments are ready in the cluster
 //	SET_TRAFFIC      set the cluster's share of its normal traffic
 //	WAIT_GENERATION  wait until every load balancer node serves that
 //	DRAIN            let requests under way finish
+//	RELEASE          let placement take back what is beyond the wanted total
+//	WITHDRAW         let nothing of the apps be wanted anywhere
+//	FENCE            ask the cluster again and again until none of the apps' pods is left there
 package failover
 
 import "gantry.dev/services/cluster-mgr/internal/placement"
@@ -55,6 +60,9 @@ const (
 	StepWaitReady      StepKind = "WAIT_READY"
 	StepWaitGeneration StepKind = "WAIT_GENERATION"
 	StepDrain          StepKind = "DRAIN"
+	StepRelease        StepKind = "RELEASE"
+	StepWithdraw       StepKind = "WITHDRAW"
+	StepFence          StepKind = "FENCE"
 )
 
 // Step is a unit of work after which a plan can be resumed. Doing a step again changes nothing.
@@ -64,9 +72,13 @@ type Step struct {
 	// TrafficPercent and FromPercent, 0 to 100, are of SET_TRAFFIC only.
 	TrafficPercent int `json:"traffic_percent,omitempty"`
 	FromPercent    int `json:"from_percent,omitempty"`
-	// Assignments are of PLACE and WAIT_READY only: at least these in the cluster.
+	// Assignments are, for PLACE and WAIT_READY, what is to be in the cluster at least; for RELEASE,
+	// WITHDRAW and FENCE they name the apps.
 	Assignments []Assignment `json:"assignments,omitempty"`
-	Sentence    string       `json:"sentence"`
+	// Confirmed is of FENCE only: where the cluster cannot be asked, whoever approved the plan has said
+	// that nothing of these apps runs there.
+	Confirmed bool   `json:"confirmed,omitempty"`
+	Sentence  string `json:"sentence"`
 }
 
 // Assignment is how many replicas of an app a cluster has in all.
@@ -83,9 +95,13 @@ type Target struct {
 
 // Move is what happens to the replicas of one app in one cluster.
 type Move struct {
-	App  string   `json:"app"`
-	From string   `json:"from"`
-	To   []Target `json:"to"`
+	App  string `json:"app"`
+	From string `json:"from"`
+	// Replicas that were there when it was planned.
+	Replicas int      `json:"replicas,omitempty"`
+	To       []Target `json:"to"`
+	// Single: class single, so it moves behind a fence.
+	Single bool `json:"single,omitempty"`
 	// Fits: all of them have a place.
 	Fits bool `json:"fits"`
 	// Note says why not, or what else is to know; may be empty.
@@ -106,22 +122,32 @@ type Plan struct {
 	// Reverse takes a finished plan back in good order. An unfinished one is taken back by Abort.
 	Reverse []Step `json:"reverse"`
 	Guard   Guard  `json:"guard"`
+	// StepPercent and Concurrency are what was asked for, so that it can be planned anew.
+	StepPercent int `json:"step_percent,omitempty"`
+	Concurrency int `json:"concurrency,omitempty"`
 }
 
-// Wanted is how many replicas of an app the plan puts into a cluster; 0 = it does not say. While
-// the plan is carried out it is a minimum there: dividing anew at every look instead would follow
-// the room, which changes with every replica that starts or ends.
-func (p Plan) Wanted(cluster, app string) int {
-	n := 0
+// Unplaced is how many replicas of the moves have no place.
+func (p Plan) Unplaced() int {
+	sum := 0
+	for _, m := range p.Moves {
+		sum += max(0, m.Replicas-targeted(m))
+	}
+	return sum
+}
+
+// Returning tells whether the plan gives traffic to its cluster, as opposed to taking it away.
+func (p Plan) Returning() bool {
 	for _, s := range p.Steps {
-		for _, a := range s.Assignments {
-			if s.Kind == StepPlace && s.Cluster == cluster && a.App == app {
-				n = a.Replicas
-			}
+		if s.Kind == StepSetTraffic {
+			return s.TrafficPercent > s.FromPercent
 		}
 	}
-	return n
+	return false
 }
+
+// Singles are the apps of class single that the plan moves.
+func (p Plan) Singles() []string { return p.fenced() }
 
 // Guard are the limits under which a plan is carried out; every zero is its default.
 type Guard struct {
@@ -182,7 +208,9 @@ type SwitchInput struct {
 	// StepPercent is the size of a weight step; 0 = 25.
 	StepPercent int `json:"step_percent,omitempty"`
 	// Grow starts as many replicas elsewhere as the leaving traffic needs, before it leaves.
-	Grow     bool      `json:"grow,omitempty"`
+	Grow bool `json:"grow,omitempty"`
+	// Partly: what does not fit elsewhere stops only growing, not the switch.
+	Partly   bool      `json:"partly,omitempty"`
 	Clusters []Cluster `json:"clusters"`
 	Apps     []App     `json:"apps"`
 	Guard    Guard     `json:"guard"`
@@ -193,8 +221,10 @@ type MigrateInput struct {
 	Cluster string `json:"cluster"`
 	// Down: it does not serve; traffic leaves in one step, and what does not fit does not stop the
 	// rest. Otherwise it is planned work, and all or nothing.
-	Down        bool      `json:"down,omitempty"`
-	StepPercent int       `json:"step_percent,omitempty"`
+	Down        bool `json:"down,omitempty"`
+	StepPercent int  `json:"step_percent,omitempty"`
+	// Concurrency is how many apps start elsewhere at a time, by priority; 0 = all. Only of planned work.
+	Concurrency int       `json:"concurrency,omitempty"`
 	Clusters    []Cluster `json:"clusters"`
 	Apps        []App     `json:"apps"`
 	Guard       Guard     `json:"guard"`

@@ -16,7 +16,16 @@ func (t *turn) wait(s Step) waiting {
 		return t.replicas(s, "placed", func(r Ready) int { return r.Assigned })
 	case StepWaitReady:
 		return t.replicas(s, "ready", func(r Ready) int { return r.Ready })
+	case StepWithdraw:
+		return t.withdrawn(s)
+	case StepFence:
+		return t.fenced(s)
+	case StepRelease:
+		return t.released(s)
 	case StepWaitGeneration:
+		if t.see.NoGateways {
+			return waiting{over: true}
+		}
 		if t.see.Agents <= 0 || t.see.AgentsServing < t.see.Agents {
 			return waiting{limit: g.GenerationTimeoutSeconds, missing: fmt.Sprintf("%d of %s serve it", t.see.AgentsServing, count(t.see.Agents, "load balancer node"))}
 		}
@@ -45,6 +54,69 @@ func (t *turn) replicas(s Step, word string, has func(Ready) int) waiting {
 			return waiting{
 				limit:   t.plan.Guard.ReadyTimeoutSeconds,
 				missing: fmt.Sprintf("%s has %d of %s %s in %s", want.App, n, count(want.Replicas, "replica"), word, s.Cluster),
+			}
+		}
+	}
+	return waiting{over: true}
+}
+
+// withdrawn: nothing of the apps is assigned to the cluster any more.
+func (t *turn) withdrawn(s Step) waiting {
+	for _, a := range s.Assignments {
+		for _, r := range t.see.Ready {
+			if r.App == a.App && r.Cluster == s.Cluster && r.Assigned > 0 {
+				return waiting{limit: t.plan.Guard.ReadyTimeoutSeconds, missing: fmt.Sprintf("%s is still assigned to %s", a.App, s.Cluster)}
+			}
+		}
+	}
+	return waiting{over: true}
+}
+
+// fenced: the cluster has answered for each app that no pod is left (rule C5).
+func (t *turn) fenced(s Step) waiting {
+	for _, a := range s.Assignments {
+		f, asked := t.fence(s.Cluster, a.App)
+		missing := ""
+		switch {
+		case !asked:
+			missing = s.Cluster + " has not been asked about " + a.App
+		case f.Unknown != "" && !s.Confirmed:
+			missing = fmt.Sprintf("%s cannot be asked about %s (%s)", s.Cluster, a.App, f.Unknown)
+		case f.Unknown == "" && f.Pods > 0:
+			missing = fmt.Sprintf("%s of %s left in %s", count(f.Pods, "pod"), a.App, s.Cluster)
+		default:
+			continue
+		}
+		return waiting{limit: t.plan.Guard.ReadyTimeoutSeconds, missing: missing}
+	}
+	return waiting{over: true}
+}
+
+func (t *turn) fence(cluster, app string) (Fence, bool) {
+	for _, f := range t.see.Fences {
+		if f.Cluster == cluster && f.App == app {
+			return f, true
+		}
+	}
+	return Fence{}, false
+}
+
+// released: no more is assigned in all than wanted. It is the last step, and no more than tidiness:
+// what is not taken back in time is left to placement.
+func (t *turn) released(s Step) waiting {
+	if t.elapsed() >= t.plan.Guard.ReadyTimeoutSeconds {
+		return waiting{over: true}
+	}
+	for _, a := range s.Assignments {
+		assigned := 0
+		for _, r := range t.see.Ready {
+			if r.App == a.App && !r.Idle {
+				assigned += r.Assigned
+			}
+		}
+		for _, w := range t.see.Wanted {
+			if w.App == a.App && assigned > w.Replicas {
+				return waiting{missing: fmt.Sprintf("%s has %d of %d replicas assigned", a.App, assigned, w.Replicas)}
 			}
 		}
 	}

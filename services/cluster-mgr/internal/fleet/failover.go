@@ -36,7 +36,11 @@ func (s Snapshot) FailoverApps(there ImageThere) ([]failover.App, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, failover.App{Name: item.Name, PerReplica: per, Clusters: s.heres(item.Value, there)})
+		out = append(out, failover.App{
+			Name: item.Name, PerReplica: per, Clusters: s.heres(item.Value, there),
+			Priority: int(item.Value.GetSpec().GetPriority()),
+			Single:   item.Value.GetSpec().GetClass() == gantryv1.AppClass_APP_CLASS_SINGLE,
+		})
 	}
 	return out, nil
 }
@@ -72,8 +76,19 @@ func (s Snapshot) FailoverReady() []failover.Ready {
 				Cluster: names.ID(c.Name), App: app.Name,
 				Assigned: s.Assignments[app.Name].Value.Replicas(c.Name),
 				Ready:    s.Ready(app.Name, c.Name),
+				Idle:     Idle(c.Value),
 			})
 		}
+	}
+	return out
+}
+
+// FailoverWanted is how many replicas of each app are wanted in all, for
+// failover.Next.
+func (s Snapshot) FailoverWanted() []failover.Assignment {
+	var out []failover.Assignment
+	for _, app := range s.Apps {
+		out = append(out, failover.Assignment{App: app.Name, Replicas: s.Assignments[app.Name].Value.Desired})
 	}
 	return out
 }

@@ -6,6 +6,7 @@ package fleet
 import (
 	"context"
 	"fmt"
+	"time"
 
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
 	"gantry.dev/services/cluster-mgr/internal/observe"
@@ -24,11 +25,15 @@ type Snapshot struct {
 	// Names of the alarms that fire.
 	Firing map[string]bool
 	View   observe.View
+	// When it was made.
+	Time time.Time
+
+	ledger *ledger
 }
 
 // Load reads the stored part from etcd and adds the view.
 func Load(ctx context.Context, s *store.Store, view observe.View) (Snapshot, error) {
-	snapshot := Snapshot{View: view, Assignments: map[string]store.Item[store.Assignment]{}}
+	snapshot := Snapshot{View: view, Assignments: map[string]store.Item[store.Assignment]{}, Time: time.Now(), ledger: &ledger{}}
 	var err error
 	if snapshot.Clusters, _, err = s.Clusters.List(ctx, ""); err != nil {
 		return Snapshot{}, fmt.Errorf("list clusters: %w", err)

@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"cloud.google.com/go/longrunning/autogen/longrunningpb"
-	"gantry.dev/pkg/names"
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
 	"gantry.dev/services/cluster-mgr/internal/failover"
+	"gantry.dev/services/cluster-mgr/internal/placement"
 	"gantry.dev/services/cluster-mgr/internal/store"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -22,12 +23,21 @@ type Operation struct {
 	Metadata    *gantryv1.OperationMetadata
 	Plan        failover.Plan
 	Progress    failover.Progress
+	// VerdictUnixMilli is since when its cluster had been down when the
+	// operation was prepared and automation was allowed to switch because of
+	// that (rule C4); 0: it was not, or somebody asked for the operation.
+	VerdictUnixMilli int64
+	// BaselinePercent is the share of requests that failed before it began,
+	// where its traffic goes; nil: nobody has looked yet.
+	BaselinePercent *float64
 }
 
 // stored is what OperationMetadata.plan_json holds.
 type stored struct {
 	Plan     failover.Plan     `json:"plan"`
 	Progress failover.Progress `json:"progress"`
+	Verdict  int64             `json:"verdict_unix_milli,omitempty"`
+	Baseline *float64          `json:"baseline_percent,omitempty"`
 }
 
 // Unpack reads a stored operation.
@@ -40,29 +50,45 @@ func Unpack(item store.Item[*longrunningpb.Operation]) (Operation, error) {
 	if err := json.Unmarshal([]byte(o.Metadata.GetPlanJson()), &s); err != nil {
 		return Operation{}, fmt.Errorf("read the plan of %s: %w", item.Name, err)
 	}
-	o.Plan, o.Progress = s.Plan, s.Progress
+	o.Plan, o.Progress, o.VerdictUnixMilli, o.BaselinePercent = s.Plan, s.Progress, s.Verdict, s.Baseline
 	return o, nil
 }
 
 // Put adds the operation, packed, to a change.
 func (o Operation) Put(s *store.Store, change *store.Change, now time.Time) error {
-	plan, err := json.Marshal(stored{o.Plan, o.Progress})
+	plan, err := json.Marshal(stored{o.Plan, o.Progress, o.VerdictUnixMilli, o.BaselinePercent})
 	if err != nil {
 		return fmt.Errorf("encode the plan of %s: %w", o.Name, err)
 	}
 	o.Metadata.PlanJson = string(plan)
 	o.Metadata.UpdateTime = timestamppb.New(now)
-	metadata, err := anypb.New(o.Metadata)
+	packed, err := o.Pack()
 	if err != nil {
-		return fmt.Errorf("encode %s: %w", o.Name, err)
-	}
-	packed := &longrunningpb.Operation{Name: o.Name, Metadata: metadata, Done: !o.Live()}
-	if packed.GetDone() {
-		// The metadata says how it ended, whichever way.
-		packed.Result = &longrunningpb.Operation_Response{Response: metadata}
+		return err
 	}
 	s.Operations.Put(change, o.Name, packed, o.ModRevision)
 	return nil
+}
+
+// Pack is the operation as the API shows it.
+func (o Operation) Pack() (*longrunningpb.Operation, error) {
+	metadata, err := anypb.New(o.Metadata)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", o.Name, err)
+	}
+	packed := &longrunningpb.Operation{Name: o.Name, Metadata: metadata, Done: !o.Live()}
+	if !packed.GetDone() {
+		return packed, nil
+	}
+	// The metadata says how it ended, whichever way; the plan is not kept twice.
+	outcome := proto.CloneOf(o.Metadata)
+	outcome.PlanJson = ""
+	response, err := anypb.New(outcome)
+	if err != nil {
+		return nil, fmt.Errorf("encode the outcome of %s: %w", o.Name, err)
+	}
+	packed.Result = &longrunningpb.Operation_Response{Response: response}
+	return packed, nil
 }
 
 // Running tells whether the operation is being worked on.
@@ -74,6 +100,9 @@ func (o Operation) Running() bool {
 func (o Operation) Live() bool {
 	return o.Running() || o.Metadata.GetState() == gantryv1.OperationMetadata_STATE_AWAITING_APPROVAL
 }
+
+// Live lists the operations that run or wait for approval, oldest first.
+func Live(ctx context.Context, s *store.Store) ([]Operation, error) { return liveOperations(ctx, s) }
 
 func liveOperations(ctx context.Context, s *store.Store) ([]Operation, error) {
 	items, _, err := s.Operations.List(ctx, "")
@@ -115,12 +144,12 @@ func (s Snapshot) Moving() string {
 	return ""
 }
 
-// returning is how many replicas of an app an operation brings back to a
-// cluster in all; 0: it does not bring any.
-func (s Snapshot) returning(app, cluster string) int {
-	o := s.failBack(cluster)
-	if o == nil {
-		return 0
+// steer bends an app's placement to what the operations that run now need.
+func (s Snapshot) steer(in placement.Input) placement.Input {
+	for _, o := range s.Operations {
+		if o.Running() {
+			in = failover.Steer(o.Plan, o.Progress, in)
+		}
 	}
-	return o.Plan.Wanted(names.ID(cluster), app)
+	return in
 }

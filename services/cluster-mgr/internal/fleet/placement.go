@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"fmt"
+	"time"
 
 	"gantry.dev/pkg/names"
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
@@ -20,25 +21,38 @@ func (s Snapshot) Placement(app *gantryv1.App, desired int, there ImageThere) (p
 	if err != nil {
 		return placement.Input{}, fmt.Errorf("resources of %s: %w", app.GetName(), err)
 	}
-	in := placement.Input{App: app.GetName(), Desired: desired, PerReplica: per}
 	current := s.Assignments[app.GetName()].Value
+	in := placement.Input{
+		App: app.GetName(), Desired: desired, PerReplica: per, Rebalance: current.Rebalance,
+		Strategy: strategy(app.GetSpec().GetPlacement().GetStrategy()),
+	}
 	for _, item := range s.Clusters {
-		c := s.place(app, item.Value, current.Replicas(item.Name), there)
-		if c.Eligible {
-			c.Min = max(c.Min, s.returning(app.GetName(), item.Name))
-		}
-		in.Clusters = append(in.Clusters, c)
+		in.Clusters = append(in.Clusters, s.place(app, item.Value, current.Replicas(item.Name), there))
 		// Of a lost cluster as much is saved as fits.
 		in.Partly = in.Partly || item.Value.GetEvacuated()
 	}
-	return in, nil
+	if Single(app) {
+		in = s.only(in)
+	}
+	return s.steer(in), nil
+}
+
+// strategy of an app in placement's terms; SPREAD, the default, is left out.
+func strategy(s gantryv1.Placement_Strategy) placement.Strategy {
+	switch s {
+	case gantryv1.Placement_STRATEGY_PACK:
+		return placement.StrategyPack
+	case gantryv1.Placement_STRATEGY_ORDERED:
+		return placement.StrategyOrdered
+	}
+	return ""
 }
 
 // place is one cluster as a place for an app of which it runs current replicas.
 func (s Snapshot) place(app *gantryv1.App, cluster *gantryv1.Cluster, current int, there ImageThere) placement.Cluster {
 	c := placement.Cluster{Name: names.ID(cluster.GetName()), Weight: int(cluster.GetWeight()), Nodes: s.nodes(cluster.GetName()), Current: current}
 	allowed, limits := limitsIn(app.GetSpec().GetPlacement(), cluster.GetName())
-	c.Min, c.Max = int(limits.GetMin()), int(limits.GetMax())
+	c.Min, c.Max, c.Priority = int(limits.GetMin()), int(limits.GetMax()), int(limits.GetPriority())
 	if limits.GetWeight() > 0 {
 		c.Weight = int(limits.GetWeight())
 	}
@@ -49,11 +63,22 @@ func (s Snapshot) place(app *gantryv1.App, cluster *gantryv1.Cluster, current in
 	case !allowed:
 		c.Eligible, c.Reason = false, "is not among the app's clusters"
 	default:
+		c.Avoid = s.avoided(app.GetName(), cluster.GetName())
 		c.Eligible, c.Reason = there(cluster, app)
 		// What runs there has its image; the next release waits for its own.
 		c.Hold = !c.Eligible && current > 0
 	}
 	return c
+}
+
+// avoided says why no more of an app goes to a cluster for now; empty: it may.
+func (s Snapshot) avoided(app, cluster string) string {
+	for _, spot := range s.Assignments[app].Value.Avoid {
+		if until := time.Unix(spot.UntilUnix, 0).UTC(); spot.Cluster == cluster && s.Time.Before(until) {
+			return fmt.Sprintf("it is avoided until %s UTC, because %s", until.Format("15:04"), spot.Reason)
+		}
+	}
+	return ""
 }
 
 // admit says what may happen in a cluster whatever the app: hold what is
@@ -77,22 +102,6 @@ func Idle(c *gantryv1.Cluster) bool {
 	return !c.GetEvacuated() && c.GetTrafficPercent() == 0
 }
 
-func (s Snapshot) nodes(cluster string) []placement.Node {
-	var nodes []placement.Node
-	for _, n := range s.View.Clusters[cluster].State.GetNodes() {
-		if !n.GetReady() {
-			continue
-		}
-		nodes = append(nodes, placement.Node{
-			Name:        n.GetName(),
-			Allocatable: placement.Resources{MilliCPU: n.GetAllocatableMilliCpu(), MemoryBytes: n.GetAllocatableMemoryBytes()},
-			Requested:   placement.Resources{MilliCPU: n.GetRequestedMilliCpu(), MemoryBytes: n.GetRequestedMemoryBytes()},
-			Used:        placement.Resources{MilliCPU: n.GetUsedMilliCpu(), MemoryBytes: n.GetUsedMemoryBytes()},
-		})
-	}
-	return nodes
-}
-
 // limitsIn finds an app's bounds in a cluster. Without any placement every
 // cluster is allowed.
 func limitsIn(p *gantryv1.Placement, cluster string) (allowed bool, limits *gantryv1.ClusterPlacement) {
@@ -105,6 +114,12 @@ func limitsIn(p *gantryv1.Placement, cluster string) (allowed bool, limits *gant
 		}
 	}
 	return false, nil
+}
+
+// MayRun tells whether an app may run in a cluster, or runs there still.
+func (s Snapshot) MayRun(app *gantryv1.App, cluster string) bool {
+	allowed, _ := limitsIn(app.GetSpec().GetPlacement(), cluster)
+	return allowed || s.Assignments[app.GetName()].Value.Replicas(cluster) > 0 || s.running(app.GetName(), cluster) > 0
 }
 
 // Shares are a plan's shares as they are stored.

@@ -231,3 +231,25 @@ func TestEvidenceIsInWords(t *testing.T) {
 		t.Errorf("evidence (-want +got):\n%s", diff)
 	}
 }
+
+// rule C4: a DNS that fails says nothing about whether the cluster serves, so it is no witness of a
+// loss, and by itself it degrades at most.
+func TestDNSIsNoWitness(t *testing.T) {
+	dns := func(at int64, ok bool) Observation {
+		return Observation{Vantage: "ipaas.site-b", Subject: SubjectDNS, OK: ok, AtUnixMilli: at}
+	}
+	w := newWatch().hear(func(at int64) []Observation { return append(well().look(at), dns(at, false)) }, 300)
+	if w.state.Verdict != Degraded {
+		t.Errorf("got %s: %s", w.state.Verdict, w.state.Reason)
+	}
+	w.hear(func(at int64) []Observation { return append(well().look(at), dns(at, true)) }, 30)
+	if w.state.Verdict != Healthy {
+		t.Errorf("got %s: %s", w.state.Verdict, w.state.Reason)
+	}
+	alone := dead()
+	alone.probed = false
+	w.hear(func(at int64) []Observation { return append(alone.look(at), dns(at, false)) }, 300)
+	if w.state.Verdict != Suspect {
+		t.Errorf("got %s: %s", w.state.Verdict, w.state.Reason)
+	}
+}

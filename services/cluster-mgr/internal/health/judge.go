@@ -23,7 +23,7 @@ func (t tally) dead() bool    { return t.confirmed > 0 && t.alive == 0 }
 
 // evidence is what all fresh voices say together.
 type evidence struct {
-	ipaas, api, nodes, pods, identity tally
+	ipaas, api, nodes, pods, dns, identity tally
 	// witnesses are the distinct vantage points with a confirmed failure.
 	witnesses int
 }
@@ -42,7 +42,8 @@ func weigh(voices []Voice, now int64, set Settings) evidence {
 		t.suspicious += one(v.suspicious(set))
 		t.alive += one(!v.Dead)
 		t.bad += one(!v.Dead && !v.OK)
-		if confirmed && v.Subject != SubjectIdentity {
+		// A DNS that fails is no sign that the cluster does not serve.
+		if confirmed && v.Subject != SubjectIdentity && v.Subject != SubjectDNS {
 			witnesses[v.Vantage] = true
 		}
 	}
@@ -60,6 +61,8 @@ func (e *evidence) of(subject string) *tally {
 		return &e.nodes
 	case SubjectPods:
 		return &e.pods
+	case SubjectDNS:
+		return &e.dns
 	}
 	return &e.identity
 }
@@ -116,6 +119,8 @@ func (e evidence) lesser(was Verdict) judgement {
 		return judgement{Degraded, "too few of its nodes are ready"}
 	case e.pods.suspicious > 0, e.pods.bad > 0:
 		return judgement{Degraded, "too few of its pods answer all load balancers"}
+	case e.dns.suspicious > 0:
+		return judgement{Degraded, "its DNS does not answer from inside"}
 	case e.ipaas.alive == 0 && was == "":
 		return judgement{Unknown, "nobody has reached it yet"}
 	case e.ipaas.alive == 0:

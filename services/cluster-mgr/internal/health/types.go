@@ -3,7 +3,7 @@
 //
 //	HEALTHY   answers, nothing is wrong
 //	DEGRADED  serves, with something wrong: a dead API server or ipaas whose pods still answer,
-//	          nodes that are not ready. No reason to move traffic.
+//	          nodes that are not ready, a DNS that does not answer. No reason to move traffic.
 //	SUSPECT   may be down: too few failures, too short, or only one vantage point says so
 //	DOWN      does not serve (rule C4)
 //	UNKNOWN   nothing is known: another cluster answers in its place, or nobody has looked
@@ -45,6 +45,8 @@ const (
 	SubjectNodes = "NODES"
 	// SubjectPods: Ratio is the share of the cluster's pods that answer a load balancer node.
 	SubjectPods = "PODS"
+	// SubjectDNS: a canary inside the cluster gets answers from its DNS.
+	SubjectDNS = "DNS"
 	// SubjectIdentity: the kube-system UID is the registered one.
 	SubjectIdentity = "IDENTITY"
 )

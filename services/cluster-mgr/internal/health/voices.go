@@ -43,7 +43,7 @@ func compareVoice(v Voice, o Observation) int {
 
 func knownSubject(s string) bool {
 	switch s {
-	case SubjectIPAAS, SubjectAPIServer, SubjectNodes, SubjectPods, SubjectIdentity:
+	case SubjectIPAAS, SubjectAPIServer, SubjectNodes, SubjectPods, SubjectIdentity, SubjectDNS:
 		return true
 	}
 	return false
@@ -128,6 +128,8 @@ func (v Voice) claim() string {
 		return fmt.Sprintf("finds %.0f %% of the nodes ready", 100*v.Ratio)
 	case SubjectPods:
 		return fmt.Sprintf("gets answers from %.0f %% of the pods", 100*v.Ratio)
+	case SubjectDNS:
+		return choose(v.OK, "gets answers from DNS", "gets no answer from DNS")
 	default:
 		return choose(v.OK, "finds the registered identity", "finds another cluster's identity")
 	}

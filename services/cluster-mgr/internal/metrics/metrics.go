@@ -1,12 +1,16 @@
 // Package metrics asks Prometheus for the use of all pods of all apps at once:
-// one grouped query per metric, however many apps there are.
+// one grouped query per metric, however many apps there are. What an app's own
+// query may say is in query.go.
 package metrics
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"math"
+	"net"
+	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/api"
@@ -20,93 +24,128 @@ const queryTimeout = 5 * time.Second
 // Pod names a pod as Prometheus labels it.
 type Pod struct{ Cluster, Namespace, Name string }
 
-// Value is a pod's use and the age of its newest sample in seconds.
-type Value struct {
-	Use        float64
-	AgeSeconds float64
-}
-
-// Answer is the use of every pod that has one.
+// Answer is the use of every pod that has a fresh sample.
 type Answer struct {
-	Pods map[Pod][]Value
+	// One number per pod; several are several series, which rule A1 refuses.
+	Pods map[Pod][]float64
+	// Numbers that are about no pod but a whole app: one is due.
+	Totals []float64
 	// Warnings of Prometheus: the answer may be partial (rule A1).
 	Warnings []string
 }
 
-// Source asks Prometheus servers. The zero value is not usable.
+// Source asks Prometheus servers and keeps the connections to them.
 type Source struct {
-	window time.Duration
+	sampleInterval time.Duration
+	transport      *http.Transport
+	mu             sync.Mutex
+	clients        map[string]promv1.API
 }
 
 // New makes a source; sampleInterval is how often a pod's sample is renewed at
-// the latest. Rates are taken over four of them.
+// the latest. Rates are taken over four of them, and a pod whose newest sample
+// is older than two of them has none (rule A2).
 func New(sampleInterval time.Duration) *Source {
-	return &Source{window: 4 * sampleInterval}
+	return &Source{
+		sampleInterval: sampleInterval,
+		clients:        map[string]promv1.API{},
+		transport: &http.Transport{
+			DialContext:         (&net.Dialer{Timeout: queryTimeout}).DialContext,
+			MaxIdleConnsPerHost: 8,
+			IdleConnTimeout:     time.Minute,
+		},
+	}
 }
+
+// Close ends the idle connections.
+func (s *Source) Close() { s.transport.CloseIdleConnections() }
 
 // CPU is the CPU use per pod in CPUs (1 = one core).
 func (s *Source) CPU(ctx context.Context, url string) (Answer, error) {
 	const metric = `container_cpu_usage_seconds_total{namespace=~"gantry-.+",container="app"}`
-	use := fmt.Sprintf(`sum by (cluster, namespace, pod) (rate(%s[%ds]))`, metric, int(s.window.Seconds()))
-	return s.ask(ctx, url, use, metric)
+	// A rate has a value for four intervals after the last sample, the second
+	// operand only for two: it takes out the pods that are stale.
+	query := fmt.Sprintf(`sum by (cluster, namespace, pod) (rate(%s[%ds])) and on (cluster, namespace, pod) %s`,
+		metric, int((4 * s.sampleInterval).Seconds()), metric)
+	return s.ask(ctx, url, query)
 }
 
 // Memory is the working set per pod in bytes.
 func (s *Source) Memory(ctx context.Context, url string) (Answer, error) {
-	const metric = `container_memory_working_set_bytes{namespace=~"gantry-.+",container="app"}`
-	return s.ask(ctx, url, fmt.Sprintf(`sum by (cluster, namespace, pod) (%s)`, metric), metric)
+	return s.ask(ctx, url, `sum by (cluster, namespace, pod) (container_memory_working_set_bytes{namespace=~"gantry-.+",container="app"})`)
 }
 
-// ask runs the query for the use and the one for the samples' ages.
-func (s *Source) ask(ctx context.Context, url, use, metric string) (Answer, error) {
-	client, err := api.NewClient(api.Config{Address: url})
-	if err != nil {
-		return Answer{}, fmt.Errorf("reach Prometheus at %s: %w", url, err)
-	}
-	prometheus, now := promv1.NewAPI(client), time.Now()
-	used, warnings, err := vector(ctx, prometheus, use, now)
+// Query is the answer to an app's own query about one cluster, of which it sees
+// the series of its namespace only.
+func (s *Source) Query(ctx context.Context, url, query, cluster, namespace string) (Answer, error) {
+	limited, err := limit(query, cluster, namespace)
 	if err != nil {
 		return Answer{}, err
 	}
-	ages, more, err := vector(ctx, prometheus, fmt.Sprintf(`max by (cluster, namespace, pod) (timestamp(%s))`, metric), now)
+	answer, err := s.ask(ctx, url, limited)
 	if err != nil {
 		return Answer{}, err
 	}
-	sampled := make(map[Pod]float64, len(ages))
-	for _, a := range ages {
-		sampled[pod(a.Metric)] = float64(a.Value)
+	// What an aggregation has left of the labels does not matter: the selectors
+	// were limited to this cluster and namespace.
+	whole := make(map[Pod][]float64, len(answer.Pods))
+	for p, values := range answer.Pods {
+		p.Cluster, p.Namespace = cluster, namespace
+		whole[p] = append(whole[p], values...)
 	}
-	answer := Answer{Pods: make(map[Pod][]Value, len(used)), Warnings: append(warnings, more...)}
-	for _, u := range used {
-		p := pod(u.Metric)
-		answer.Pods[p] = append(answer.Pods[p], Value{Use: float64(u.Value), AgeSeconds: age(now, sampled, p)})
+	answer.Pods = whole
+	return answer, nil
+}
+
+func (s *Source) ask(ctx context.Context, url, query string) (Answer, error) {
+	prometheus, err := s.client(url)
+	if err != nil {
+		return Answer{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	// Rule A2: what was sampled before the lookback is not seen.
+	value, warnings, _, err := prometheus.Query(ctx, query, time.Time{}, promv1.WithLookbackDelta(2*s.sampleInterval), promv1.WithTimeout(queryTimeout))
+	if err != nil {
+		return Answer{}, fmt.Errorf("ask Prometheus %s: %w", strings.TrimSpace(query), err)
+	}
+	answer := Answer{Warnings: warnings}
+	switch v := value.(type) {
+	case model.Vector:
+		answer.fill(v)
+	case *model.Scalar:
+		answer.Totals = []float64{float64(v.Value)}
+	default:
+		return Answer{}, fmt.Errorf("ask Prometheus %s: the answer is a %s, not a vector", query, value.Type())
 	}
 	return answer, nil
 }
 
-// age of a pod's newest sample; infinite when it is not known.
-func age(now time.Time, sampled map[Pod]float64, p Pod) float64 {
-	at, ok := sampled[p]
-	if !ok {
-		return math.Inf(1)
+func (a *Answer) fill(v model.Vector) {
+	a.Pods = make(map[Pod][]float64, len(v))
+	for _, sample := range v {
+		p := Pod{Cluster: string(sample.Metric["cluster"]), Namespace: string(sample.Metric["namespace"]), Name: string(sample.Metric["pod"])}
+		if p.Name == "" {
+			a.Totals = append(a.Totals, float64(sample.Value))
+			continue
+		}
+		a.Pods[p] = append(a.Pods[p], float64(sample.Value))
 	}
-	return max(0, float64(now.UnixMilli())/1000-at)
 }
 
-func pod(m model.Metric) Pod {
-	return Pod{Cluster: string(m["cluster"]), Namespace: string(m["namespace"]), Name: string(m["pod"])}
-}
-
-func vector(ctx context.Context, prometheus promv1.API, query string, now time.Time) (model.Vector, []string, error) {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
-	value, warnings, _, err := prometheus.Query(ctx, query, now)
+func (s *Source) client(url string) (promv1.API, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c, ok := s.clients[url]; ok {
+		return c, nil
+	}
+	if url == "" {
+		return nil, errors.New("the cluster has no Prometheus")
+	}
+	client, err := api.NewClient(api.Config{Address: url, RoundTripper: s.transport})
 	if err != nil {
-		return nil, nil, fmt.Errorf("ask Prometheus %s: %w", strings.TrimSpace(query), err)
+		return nil, fmt.Errorf("reach Prometheus at %s: %w", url, err)
 	}
-	v, ok := value.(model.Vector)
-	if !ok {
-		return nil, nil, fmt.Errorf("ask Prometheus %s: the answer is a %s, not a vector", query, value.Type())
-	}
-	return v, warnings, nil
+	s.clients[url] = promv1.NewAPI(client)
+	return s.clients[url], nil
 }

@@ -69,10 +69,19 @@ type Config struct {
 type Observer struct {
 	Config
 	changed chan struct{}
+	// Gives a value when the list of what is registered has been read.
+	listed chan struct{}
 
 	mu       sync.Mutex
+	known    registered
 	clusters map[string]ClusterView
 	agents   map[string]AgentView
+}
+
+// registered is what there is to look at.
+type registered struct {
+	clusters []store.Item[*gantryv1.Cluster]
+	gateways []store.Item[*gantryv1.Gateway]
 }
 
 // New checks its Config.
@@ -80,7 +89,10 @@ func New(c Config) (*Observer, error) {
 	if c.Store == nil || c.Pool == nil || c.Logger == nil {
 		return nil, errors.New("observe: every field of Config is required")
 	}
-	return &Observer{Config: c, changed: make(chan struct{}, 1), clusters: map[string]ClusterView{}, agents: map[string]AgentView{}}, nil
+	return &Observer{
+		Config: c, changed: make(chan struct{}, 1), listed: make(chan struct{}, 1),
+		clusters: map[string]ClusterView{}, agents: map[string]AgentView{},
+	}, nil
 }
 
 // View is a snapshot of what was seen last.
@@ -94,7 +106,8 @@ func (o *Observer) View() View {
 // several changes may be one value. It is for one receiver.
 func (o *Observer) Changed() <-chan struct{} { return o.changed }
 
-// Run looks until ctx ends. One slow cluster does not delay the others.
+// Run looks until ctx ends. One slow cluster does not delay the others, and
+// neither does the store: while it does not answer, the last list stays.
 func (o *Observer) Run(ctx context.Context) error {
 	var busy sync.Map
 	var looks sync.WaitGroup
@@ -102,7 +115,9 @@ func (o *Observer) Run(ctx context.Context) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
-		for key, look := range o.due(ctx) {
+		due := o.due()
+		due["the store"] = o.list
+		for key, look := range due {
 			if _, running := busy.LoadOrStore(key, true); running {
 				continue
 			}
@@ -116,45 +131,64 @@ func (o *Observer) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-o.listed:
 		case <-tick.C:
 		}
 	}
 }
 
-// due lists what is to be looked at, and forgets what is registered no more.
-// While the store does not answer, the last list stays.
-func (o *Observer) due(ctx context.Context) map[string]func(context.Context) {
-	looks := map[string]func(context.Context){}
-	registered, _, err := o.Store.Clusters.List(ctx, "")
+// Look looks once at everything that is registered and returns when all have
+// answered or run out of time.
+func (o *Observer) Look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	o.list(ctx)
+	var looks sync.WaitGroup
+	for _, look := range o.due() {
+		looks.Go(func() { look(ctx) })
+	}
+	looks.Wait()
+}
+
+// list reads what is registered; a store that does not answer changes nothing.
+func (o *Observer) list(ctx context.Context) {
+	clusters, _, err := o.Store.Clusters.List(ctx, "")
 	if err != nil {
-		return o.again()
+		return
 	}
 	gateways, _, err := o.Store.Gateways.List(ctx, "")
 	if err != nil {
-		return o.again()
+		return
 	}
-	for _, c := range registered {
+	o.mu.Lock()
+	first := o.known.clusters == nil
+	o.known = registered{clusters, gateways}
+	o.mu.Unlock()
+	o.forget(o.due())
+	if first && len(clusters) > 0 {
+		o.listed <- struct{}{} // at most once, and there is room for one
+	}
+}
+
+// due lists what is to be looked at.
+func (o *Observer) due() map[string]func(context.Context) {
+	o.mu.Lock()
+	known := o.known
+	o.mu.Unlock()
+	looks := map[string]func(context.Context){}
+	for _, c := range known.clusters {
 		looks[c.Name] = func(ctx context.Context) { o.lookAtCluster(ctx, c.Value) }
 	}
-	for _, g := range gateways {
+	for _, g := range known.gateways {
 		for _, n := range g.Value.GetNodes() {
 			key := names.ID(g.Name) + "/" + n.GetName()
 			looks[key] = func(ctx context.Context) { o.lookAtAgent(ctx, key, names.ID(g.Name), n) }
 		}
 	}
-	o.forget(looks)
 	return looks
 }
 
-// again looks at the clusters that are known.
-func (o *Observer) again() map[string]func(context.Context) {
-	looks := map[string]func(context.Context){}
-	for name, c := range o.View().Clusters {
-		looks[name] = func(ctx context.Context) { o.lookAtCluster(ctx, c.Cluster) }
-	}
-	return looks
-}
-
+// forget drops what is registered no more.
 func (o *Observer) forget(keep map[string]func(context.Context)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

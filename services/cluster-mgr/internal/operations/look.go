@@ -2,6 +2,7 @@ package operations
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,18 +10,60 @@ import (
 
 	"gantry.dev/pkg/names"
 	ingressv1 "gantry.dev/proto/gen/gantry/ingress/v1"
+	ipaasv1 "gantry.dev/proto/gen/gantry/ipaas/v1"
+	gantryv1 "gantry.dev/proto/gen/gantry/v1"
 	"gantry.dev/services/cluster-mgr/internal/failover"
 	"gantry.dev/services/cluster-mgr/internal/fleet"
 )
 
+// fenceTime bounds one question to a cluster.
+const fenceTime = 2 * time.Second
+
 // look gathers what failover.Next has to know.
 func (l *Loop) look(ctx context.Context, s fleet.Snapshot, o fleet.Operation, now time.Time) (failover.Observation, error) {
-	see := failover.Observation{NowUnix: now.Unix(), Ready: s.FailoverReady(), FrozenReason: l.Frozen()}
+	see := failover.Observation{NowUnix: now.Unix(), Ready: s.FailoverReady(), Wanted: s.FailoverWanted(), FrozenReason: l.Frozen()}
 	if err := l.countAgents(ctx, s, &see); err != nil {
 		return failover.Observation{}, err
 	}
+	if step, asking := failover.Asking(o.Plan, o.Progress); asking && see.FrozenReason == "" {
+		see.Fences = l.fence(ctx, s, step)
+	}
 	l.watchErrors(s, o, &see)
 	return see, nil
+}
+
+// fence asks a cluster, with this term's epoch, to let nothing of the step's
+// apps run (rule C5). Asking again is the same as asking once.
+func (l *Loop) fence(ctx context.Context, s fleet.Snapshot, step failover.Step) []failover.Fence {
+	var out []failover.Fence
+	for _, a := range step.Assignments {
+		answer := failover.Fence{Cluster: step.Cluster, App: a.App}
+		pods, err := l.fenceApp(ctx, s.Cluster("clusters/"+step.Cluster), a.App)
+		if err != nil {
+			answer.Unknown = err.Error()
+		}
+		answer.Pods = pods
+		out = append(out, answer)
+	}
+	return out
+}
+
+func (l *Loop) fenceApp(ctx context.Context, cluster *gantryv1.Cluster, app string) (int, error) {
+	if cluster == nil {
+		return 0, errors.New("it is registered no more")
+	}
+	client, err := l.Pool.Ipaas(cluster)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, fenceTime)
+	defer cancel()
+	answer, err := client.FenceApp(ctx, &ipaasv1.FenceAppRequest{Epoch: l.term.Epoch, Identity: cluster.GetIdentity(), App: app})
+	if err != nil {
+		return 0, err
+	}
+	l.Logger.Info("fenced", "app", app, "cluster", names.ID(cluster.GetName()), "pods", answer.GetPods())
+	return int(answer.GetPods()), nil
 }
 
 // countAgents counts the load balancer nodes that answer, and those of them
@@ -32,6 +75,7 @@ func (l *Loop) countAgents(ctx context.Context, s fleet.Snapshot, see *failover.
 	if err != nil {
 		return fmt.Errorf("list gateways: %w", err)
 	}
+	see.NoGateways = len(gateways) == 0
 	for _, g := range gateways {
 		config, err := l.Store.Configs.Get(ctx, names.ID(g.Name))
 		if err != nil {
@@ -55,11 +99,10 @@ func (l *Loop) countAgents(ctx context.Context, s fleet.Snapshot, see *failover.
 }
 
 // errorWatch is what the load balancers had counted when the last step of an
-// operation was done, and the share of failures when it was first seen.
+// operation was done.
 type errorWatch struct {
-	last     counts
-	done     int
-	baseline float64
+	last counts
+	done int
 }
 
 // counts are requests to, and failures of, the clusters that take over.
@@ -73,37 +116,45 @@ func (c counts) since(b counts) (requests int64, percent float64) {
 	return requests, 100 * float64(c.failed-b.failed) / float64(requests)
 }
 
-// watchErrors compares the failures since the last step with those since the
-// balancers started.
-func (l *Loop) watchErrors(s fleet.Snapshot, o fleet.Operation, see *failover.Observation) {
-	now := taken(s, o.Plan.Cluster)
-	w, ok := l.errors[o.Name]
-	if !ok {
-		_, baseline := now.since(counts{})
-		w = errorWatch{last: now, done: o.Progress.Done, baseline: baseline}
+// measured is an operation with its baseline: the share of failures since the
+// balancers started. It is kept with the operation, so that errors which a
+// change of leader falls into are not taken for what was before.
+func measured(s fleet.Snapshot, o fleet.Operation) fleet.Operation {
+	if o.BaselinePercent == nil {
+		_, percent := taken(s, o.Plan).since(counts{})
+		o.BaselinePercent = &percent
 	}
-	if w.done != o.Progress.Done {
-		w.done, w.last = o.Progress.Done, now
+	return o
+}
+
+// watchErrors compares the failures since the last step with the baseline.
+func (l *Loop) watchErrors(s fleet.Snapshot, o fleet.Operation, see *failover.Observation) {
+	now := taken(s, o.Plan)
+	w, ok := l.errors[o.Name]
+	// Counters that fell belong to a balancer that has started anew.
+	if !ok || w.done != o.Progress.Done || now.requests < w.last.requests || now.failed < w.last.failed {
+		w = errorWatch{last: now, done: o.Progress.Done}
 	}
 	l.errors[o.Name] = w
-	see.BaselinePercent = w.baseline
+	see.BaselinePercent = *o.BaselinePercent
 	see.Requests, see.ErrorPercent = now.since(w.last)
 }
 
 // forgetEnded drops what was kept for operations that do not run any more.
-func (l *Loop) forgetEnded(s fleet.Snapshot) {
+func (l *Loop) forgetEnded(live []fleet.Operation) {
 	maps.DeleteFunc(l.errors, func(name string, _ errorWatch) bool {
-		return !slices.ContainsFunc(s.Operations, func(o fleet.Operation) bool { return o.Name == name })
+		return !slices.ContainsFunc(live, func(o fleet.Operation) bool { return o.Name == name })
 	})
 }
 
-// taken sums over all nodes what went to the clusters other than the one that
-// an operation is about.
-func taken(s fleet.Snapshot, except string) counts {
+// taken sums over all nodes what went to the clusters that take over: the
+// plan's own when it gets traffic, the others when it loses some.
+func taken(s fleet.Snapshot, p failover.Plan) counts {
+	returning := p.Returning()
 	var sum counts
 	for _, agent := range s.View.Agents {
 		for _, c := range agent.Status.GetClusters() {
-			if c.GetCluster() != except {
+			if (c.GetCluster() == p.Cluster) == returning {
 				sum.requests += c.GetRequests()
 				sum.failed += c.GetFailed()
 			}

@@ -9,13 +9,19 @@ import (
 // Decide divides Desired replicas over the clusters of in. Desired and Current below 0 count as 0.
 func Decide(in Input) Plan {
 	d := newDivision(in)
-	switch short := d.want > d.capacity(); {
-	case short && in.Partly:
-		return d.placePartly()
-	case short:
-		return d.refuse()
+	if d.want <= d.capacity() {
+		return d.divide()
 	}
-	return d.divide()
+	short := d.shortfall()
+	d.leaveStuck(short.Replicas)
+	switch {
+	case d.want <= d.capacity():
+		return d.divide().without(short, "without a node")
+	case in.Partly:
+		d.want = d.capacity()
+		return d.divide().without(short, "not placed")
+	}
+	return d.refuse(short)
 }
 
 func (d *division) divide() Plan {
@@ -26,11 +32,9 @@ func (d *division) divide() Plan {
 	return d.plan()
 }
 
-func (d *division) placePartly() Plan {
-	short := d.shortfall()
-	d.want = d.capacity()
-	p := d.divide()
-	p.Formula += fmt.Sprintf(", %s not placed", replicas(short.Replicas))
+// without names in a plan what it could not place.
+func (p Plan) without(short Shortfall, how string) Plan {
+	p.Formula += fmt.Sprintf(", %s %s", replicas(short.Replicas), how)
 	p.Shortfall = &short
 	return p
 }
@@ -50,6 +54,7 @@ type seat struct {
 	room     room
 	fits     int
 	lo, hi   int // bounds on replicas
+	stuck    int // replicas that may stay above hi, without a node
 	replicas int
 }
 
@@ -83,9 +88,31 @@ func newSeat(c Cluster, per Resources) seat {
 		if c.Max > 0 {
 			s.hi = min(s.hi, c.Max)
 		}
+		s.avoid()
 		s.lo = clamp(c.Min, 0, s.hi)
 	}
 	return s
+}
+
+// avoid lets an avoided cluster keep at most what runs there.
+func (s *seat) avoid() {
+	if s.Avoid == "" {
+		return
+	}
+	has := min(s.Current, s.hi)
+	s.hi = min(s.hi, max(0, s.Current-max(0, s.Stuck)))
+	s.stuck = has - s.hi
+}
+
+// leaveStuck lets so many stuck replicas stay where they are, if there are so many, because there is
+// no room for them elsewhere.
+func (d *division) leaveStuck(missing int) {
+	for i := range d.seat {
+		s := &d.seat[i]
+		stay := min(s.stuck, missing)
+		s.hi += stay
+		missing -= stay
+	}
 }
 
 // capacity is how many replicas the eligible clusters could take within their maxima.
@@ -155,12 +182,12 @@ func (d *division) fill() {
 	}
 }
 
-// takeBack removes the seats that Webster would have given last.
+// takeBack removes the seats that would have been given last.
 func (d *division) takeBack() {
 	for surplus := d.placed() - d.want; surplus > 0; surplus-- {
 		worst := -1
 		for i, s := range d.seat {
-			if s.Eligible && s.replicas > s.lo && (worst < 0 || !d.before(i, s.replicas-1, worst, d.seat[worst].replicas-1)) {
+			if s.Eligible && s.replicas > s.lo && (worst < 0 || d.after(i, worst)) {
 				worst = i
 			}
 		}
@@ -178,7 +205,7 @@ func (d *division) placed() int {
 	return sum
 }
 
-// best is the eligible cluster that Webster gives the next seat among those that may take one.
+// best is the eligible cluster that gets the next seat among those that may take one.
 // Capacity was checked before, so there always is one.
 func (d *division) best(may func(int) bool, has func(int) int) int {
 	best := -1

@@ -57,8 +57,8 @@ func TestDivision(t *testing.T) {
 			want:     []int{1, 0}, formula: "+1 replica over site-a 0 of 10, site-b 0 of 10 → site-a 1, site-b 0",
 		},
 		{
-			// 53, 24 and 23 of 100 seats: Webster's textbook numbers divided by 10.
-			name: "webster", desired: 10,
+			// 53, 24 and 23 of 100 seats, the numbers of textbooks, divided by 10.
+			name: "unequal rooms share in proportion", desired: 10,
 			clusters: []Cluster{cluster("a", 53, 0), cluster("b", 24, 0), cluster("c", 23, 0)},
 			want:     []int{6, 2, 2}, formula: "+10 replicas over a 0 of 53, b 0 of 24, c 0 of 23 → a 6, b 2, c 2",
 		},

@@ -20,6 +20,7 @@ func inputs(t *rapid.T) Input {
 			MemoryBytes: rapid.Int64Range(0, 3<<30).Draw(t, "memory"),
 		},
 		Rebalance: rapid.Bool().Draw(t, "rebalance"),
+		Strategy:  rapid.SampledFrom([]Strategy{"", StrategySpread, StrategyPack, StrategyOrdered}).Draw(t, "strategy"),
 		Partly:    rapid.IntRange(0, 3).Draw(t, "partly") == 0,
 	}
 	for i := range rapid.IntRange(0, 5).Draw(t, "clusters") {
@@ -41,6 +42,10 @@ func drawCluster(t *rapid.T, name string) Cluster {
 		c.Min = rapid.IntRange(0, 3).Draw(t, "min")
 		c.Max = rapid.SampledFrom([]int{0, c.Min + small.Draw(t, "span")}).Draw(t, "max")
 	}
+	if rapid.IntRange(0, 5).Draw(t, "avoided") == 0 {
+		c.Avoid, c.Stuck = "is avoided", rapid.IntRange(0, c.Current).Draw(t, "stuck")
+	}
+	c.Priority = rapid.IntRange(0, 2).Draw(t, "priority")
 	for n := range rapid.IntRange(0, 3).Draw(t, "nodes") {
 		c.Nodes = append(c.Nodes, Node{
 			Name:        fmt.Sprintf("n%d", n),
@@ -88,8 +93,12 @@ func TestEveryReplicaIsPlacedOrNamed(t *testing.T) {
 			}
 			return
 		}
+		if plan.Total() == max(in.Desired, heldReplicas(in)) && plan.Shortfall.Replicas > 0 {
+			return // all are placed, some of them without a node
+		}
 		if in.Partly {
-			if got := plan.Total() + plan.Shortfall.Replicas; got != max(in.Desired, heldReplicas(in)) {
+			got, want := plan.Total()+plan.Shortfall.Replicas, max(in.Desired, heldReplicas(in))
+			if stay := stuck(in); got < want || got > want+stay {
 				t.Fatalf("%d placed and %d named, of %d", plan.Total(), plan.Shortfall.Replicas, in.Desired)
 			}
 			return
@@ -98,6 +107,15 @@ func TestEveryReplicaIsPlacedOrNamed(t *testing.T) {
 			t.Fatalf("a shortfall must change nothing and say what is missing: %+v", plan)
 		}
 	})
+}
+
+// stuck replicas may be placed and named, both.
+func stuck(in Input) int {
+	sum := 0
+	for _, c := range in.Clusters {
+		sum += c.Stuck
+	}
+	return sum
 }
 
 func TestNeverOverCapacity(t *testing.T) {
@@ -157,7 +175,7 @@ func TestScalingUpNeverLowersAShare(t *testing.T) {
 		sum := 0
 		for i := range in.Clusters {
 			c := &in.Clusters[i]
-			c.Eligible, c.Min, c.Max = true, 0, 0
+			c.Eligible, c.Min, c.Max, c.Avoid, c.Stuck = true, 0, 0, "", 0
 			sum += c.Current
 		}
 		in.Desired = sum + rapid.IntRange(0, 10).Draw(t, "more")
@@ -176,7 +194,7 @@ func TestScalingDownNeverRaisesAShare(t *testing.T) {
 		sum := 0
 		for i := range in.Clusters {
 			c := &in.Clusters[i]
-			c.Eligible, c.Min, c.Max = true, 0, 0
+			c.Eligible, c.Min, c.Max, c.Avoid, c.Stuck = true, 0, 0, "", 0
 			sum += c.Current
 		}
 		in.Desired = rapid.IntRange(0, sum).Draw(t, "fewer")
@@ -314,6 +332,7 @@ func TestStable(t *testing.T) {
 		for _, s := range plan.Shares {
 			c := Reserve(clusters[s.Cluster], in.PerReplica, s.Replicas-s.From)
 			c.Current = s.Replicas
+			c.Stuck = max(0, c.Stuck-max(0, s.From-s.Replicas)) // they end first
 			in.Clusters = append(in.Clusters, c)
 		}
 		in.Rebalance = false

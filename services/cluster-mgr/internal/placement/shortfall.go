@@ -6,8 +6,7 @@ import (
 )
 
 // refuse leaves every share as it is and names what is missing.
-func (d *division) refuse() Plan {
-	short := d.shortfall()
+func (d *division) refuse(short Shortfall) Plan {
 	p := Plan{Shares: make([]Share, 0, len(d.seat)), Shortfall: &short}
 	for _, s := range d.seat {
 		p.Shares = append(p.Shares, Share{
@@ -46,6 +45,8 @@ func (d *division) cause(short *Shortfall, more int, all room) string {
 		return "no cluster is eligible"
 	case short.MilliCPU > 0 || short.MemoryBytes > 0:
 		return "short by " + amounts(short) + d.pieces(short, more, all)
+	case all.both >= more && d.avoided():
+		return fmt.Sprintf("the clusters that are avoided leave out %s", replicas(short.Replicas))
 	case all.both >= more:
 		return fmt.Sprintf("the maxima of the clusters leave out %s", replicas(short.Replicas))
 	case all.cpu > all.both && all.memory > all.both:
@@ -68,6 +69,16 @@ func (d *division) pieces(short *Shortfall, more int, all room) string {
 		return fmt.Sprintf(" (%s are free, in pieces too small for one replica or on nodes without pod slots)", bytesText(all.free.MemoryBytes))
 	}
 	return ""
+}
+
+// avoided tells whether a cluster with room takes no more for a while.
+func (d *division) avoided() bool {
+	for _, s := range d.seat {
+		if s.Eligible && s.Avoid != "" && s.room.both > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *division) eligible() int {
@@ -102,7 +113,12 @@ func (d *division) rooms() string {
 }
 
 func maxNote(s seat) string {
-	if s.hi < s.fits {
+	switch {
+	case s.stuck > 0:
+		return fmt.Sprintf(" (no node takes %d of its replicas)", s.stuck)
+	case s.Avoid != "":
+		return " (it is avoided for a while)"
+	case s.hi < s.fits:
 		return fmt.Sprintf(" (its maximum is %d)", s.Max)
 	}
 	return ""

@@ -6,15 +6,19 @@
 //   - Room is counted in whole replicas per node, free = allocatable - max(requested, used), so
 //     that fragmentation counts: ten nodes with half a core free do not fit one replica of a core.
 //     The app's own current replicas already occupy capacity and are added back.
-//   - Webster's method (Sainte-Lague) by that room times the cluster's weight; ties by name order.
-//   - Scaling up seats only the additional replicas, scaling down takes back the seats Webster
-//     would have given last; so the division stays in proportion with the fewest moves.
+//   - SPREAD, the default, is a divisor method by that room times the cluster's weight, so that the
+//     highest load is the lowest possible; each cluster's first replica comes at half the price. Ties by
+//     name order. PACK uses the fewest clusters, ORDERED fills them by priority.
+//   - Scaling up seats only the additional replicas, scaling down takes back the seats that would
+//     have been given last; so nothing moves that need not.
 //   - Per-cluster minimum and maximum bind always. A minimum that has no room is served as far as
 //     it goes; minima beyond the wanted total share it by the same method.
 //   - Rebalance divides anew; only exact ties favour where replicas already are.
 //   - A held cluster (in rotation, not observable) keeps its replicas: unreachable is not empty
 //     (rule C1). They count against the wanted total,
 //     unless the cluster is idle.
+//   - An avoided cluster takes no more, and those of its replicas that no node takes go elsewhere; what
+//     finds no room elsewhere stays, and is named.
 //   - Any other cluster that is not eligible gives its replicas to the rest.
 //   - Not enough room changes nothing: the shares stay and the shortfall is named per resource.
 //     Only Partly places what fits.
@@ -59,6 +63,13 @@ type Cluster struct {
 	Max int `json:"max,omitempty"`
 	// Weight multiplies the room in the division; 0 = 1, at most 1,000,000.
 	Weight int `json:"weight,omitempty"`
+	// Priority is of ORDERED only: higher is filled first, ties by name.
+	Priority int `json:"priority,omitempty"`
+	// Avoid says why nothing more may come here for now, as part of a sentence ("no node takes 2 of its
+	// replicas"); empty = it may.
+	Avoid string `json:"avoid,omitempty"`
+	// Stuck is how many of Current no node takes; they go elsewhere if there is room. Only with Avoid.
+	Stuck int `json:"stuck,omitempty"`
 	// Current is how many replicas of this app are assigned here now.
 	Current int `json:"current"`
 }
@@ -70,6 +81,8 @@ type Input struct {
 	Desired    int       `json:"desired"`
 	PerReplica Resources `json:"per_replica"`
 	Clusters   []Cluster `json:"clusters"`
+	// Strategy is how they are divided; empty = SPREAD.
+	Strategy Strategy `json:"strategy,omitempty"`
 	// Rebalance divides all replicas anew instead of the difference only.
 	Rebalance bool `json:"rebalance,omitempty"`
 	// Partly places what fits where not all does, and still names the shortfall: of a lost cluster
@@ -94,7 +107,7 @@ type Plan struct {
 	Shares  []Share `json:"shares"`
 	Formula string  `json:"formula"`
 	// Shortfall is set when the wanted replicas do not fit; then the shares are unchanged, unless
-	// the Input said Partly.
+	// the Input said Partly, or all that is short are stuck replicas: then these stay.
 	Shortfall *Shortfall `json:"shortfall,omitempty"`
 }
 

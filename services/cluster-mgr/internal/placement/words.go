@@ -26,16 +26,17 @@ func (d *division) formula() string {
 			present += s.Current
 		}
 	}
+	manner := d.in.Strategy.manner()
 	var text string
 	switch delta := d.want - present; {
 	case d.eligible() == 0:
 		text = fmt.Sprintf("%s over no cluster", replicas(d.want))
 	case d.in.Rebalance:
-		text = fmt.Sprintf("%s anew over %s → %s", replicas(d.want), d.present(), d.after())
+		text = fmt.Sprintf("%s anew%s over %s → %s", replicas(d.want), manner, d.present(), d.outcome())
 	case delta != 0:
-		text = fmt.Sprintf("%+d %s over %s → %s", delta, noun(delta), d.present(), d.after())
+		text = fmt.Sprintf("%+d %s%s over %s → %s", delta, noun(delta), manner, d.present(), d.outcome())
 	default:
-		text = fmt.Sprintf("%s over %s → %s", replicas(d.want), d.present(), d.after())
+		text = fmt.Sprintf("%s%s over %s → %s", replicas(d.want), manner, d.present(), d.outcome())
 	}
 	return text + d.heldNote()
 }
@@ -51,6 +52,9 @@ func (d *division) present() string {
 		if s.Weight != 1 {
 			text += fmt.Sprintf(" ×%d", s.Weight)
 		}
+		if d.in.Strategy == StrategyOrdered {
+			text += fmt.Sprintf(" (priority %d)", s.Priority)
+		}
 		parts = append(parts, text)
 	}
 	if len(parts) == 0 {
@@ -59,7 +63,7 @@ func (d *division) present() string {
 	return strings.Join(parts, ", ")
 }
 
-func (d *division) after() string {
+func (d *division) outcome() string {
 	var parts []string
 	for _, s := range d.seat {
 		if s.Eligible {
@@ -95,10 +99,10 @@ func (d *division) reason(s seat) string {
 	case !s.Eligible:
 		return fmt.Sprintf("%s %s", s.Name, reasonOr(s.Reason, "is not eligible"))
 	}
-	return s.change() + d.bound(s)
+	return s.change(d.in.Strategy) + d.bound(s)
 }
 
-func (s seat) change() string {
+func (s seat) change(by Strategy) string {
 	weight := ""
 	if s.Weight != 1 {
 		weight = fmt.Sprintf(" and weight %d", s.Weight)
@@ -106,15 +110,32 @@ func (s seat) change() string {
 	switch delta := s.replicas - s.Current; {
 	case delta > 0:
 		return fmt.Sprintf("%s gains %d of its room for %d more%s", s.Name, delta, s.fits-s.Current, weight)
+	case delta < 0 && s.Stuck > 0 && s.Avoid != "":
+		return fmt.Sprintf("%s gives back %d of %d: %s", s.Name, -delta, s.Current, s.Avoid)
 	case delta < 0:
 		return fmt.Sprintf("%s gives back %d of %d%s", s.Name, -delta, s.Current, weight)
 	}
-	return fmt.Sprintf("%s keeps %d", s.Name, s.replicas)
+	return fmt.Sprintf("%s keeps %d%s", s.Name, s.replicas, s.unused(by))
+}
+
+// unused says why a cluster with room has nothing.
+func (s seat) unused(by Strategy) string {
+	switch {
+	case s.replicas > 0 || s.hi == 0:
+		return ""
+	case by == StrategyPack:
+		return ": the clusters in use hold all"
+	case by == StrategyOrdered:
+		return fmt.Sprintf(": its turn, by priority %d, has not come", s.Priority)
+	}
+	return ""
 }
 
 // bound says which limit the share touches, if any.
 func (d *division) bound(s seat) string {
 	switch {
+	case s.Avoid != "" && s.replicas >= s.Current:
+		return "; it takes no more: " + s.Avoid
 	case s.Min > s.replicas && s.Min > s.fits:
 		return fmt.Sprintf("; its minimum of %d has no room", s.Min)
 	case s.Min > s.replicas:

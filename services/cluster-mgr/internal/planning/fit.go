@@ -13,6 +13,7 @@ import (
 	"gantry.dev/services/cluster-mgr/internal/observe"
 	"gantry.dev/services/cluster-mgr/internal/placement"
 	"gantry.dev/services/cluster-mgr/internal/store"
+	"gantry.dev/services/cluster-mgr/internal/survival"
 )
 
 // Viewer gives what was seen last.
@@ -43,22 +44,44 @@ func New(c Config) (*Planner, error) {
 }
 
 // Fit refuses, with the shortfall, an app whose wanted replicas fit nowhere.
-// CAPACITY_EXHAUSTED names what is missing; NO_CLUSTER when there is no
-// cluster at all.
+// What other apps were promised is theirs, placed or not. CAPACITY_EXHAUSTED
+// names what is missing; NO_CLUSTER when there is no cluster at all.
 func (p *Planner) Fit(ctx context.Context, app *gantryv1.App, desired int) error {
-	snapshot, err := fleet.Load(ctx, p.Store, p.Observer.View())
-	if err != nil {
-		return err
-	}
-	if len(snapshot.Clusters) == 0 {
-		return fault.Precondition("NO_CLUSTER", "no cluster is registered, so nothing can run; an operator does it with `gantry cluster register`")
-	}
-	in, err := snapshot.Placement(app, desired, p.Images)
-	if err != nil {
-		return fault.Invalid("RESOURCES_INVALID", "%w", err)
-	}
-	if out := placement.Decide(in); out.Shortfall != nil {
+	out, err := p.Division(ctx, app, desired, false)
+	if err == nil && out.Shortfall != nil {
 		return fault.Exhausted("CAPACITY_EXHAUSTED", "%s", out.Shortfall.Sentence)
 	}
-	return nil
+	return err
+}
+
+// Division is how the replicas of an app would be divided now; with rebalance,
+// all of them anew. Nothing is changed. NO_CLUSTER when there is no cluster,
+// RESOURCES_INVALID when the app's size cannot be read.
+func (p *Planner) Division(ctx context.Context, app *gantryv1.App, desired int, rebalance bool) (placement.Plan, error) {
+	snapshot, err := fleet.Load(ctx, p.Store, p.Observer.View())
+	if err != nil {
+		return placement.Plan{}, err
+	}
+	if len(snapshot.Clusters) == 0 {
+		return placement.Plan{}, fault.Precondition("NO_CLUSTER", "no cluster is registered, so nothing can run; an operator does it with `gantry cluster register`")
+	}
+	in, err := snapshot.Settled(app.GetName(), p.Images).Placement(app, desired, p.Images)
+	if err != nil {
+		return placement.Plan{}, fault.Invalid("RESOURCES_INVALID", "%w", err)
+	}
+	in.Rebalance = rebalance
+	return placement.Decide(snapshot.Grown(in)), nil
+}
+
+// Survival says for each cluster what would find no place if it died now.
+func (p *Planner) Survival(ctx context.Context) (*gantryv1.SurvivalReport, error) {
+	snapshot, err := fleet.Load(ctx, p.Store, p.Observer.View())
+	if err != nil {
+		return nil, err
+	}
+	in, err := snapshot.Survival(p.Images)
+	if err != nil {
+		return nil, fault.Internal("RESOURCES_INVALID", "%w", err)
+	}
+	return snapshot.SurvivalReport(survival.Decide(in)), nil
 }

@@ -5,25 +5,57 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"gantry.dev/pkg/names"
 	ipaasv1 "gantry.dev/proto/gen/gantry/ipaas/v1"
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
 	"gantry.dev/services/cluster-mgr/internal/fleet"
-	"gantry.dev/services/cluster-mgr/internal/store"
 )
 
-// apply brings one cluster's part of an app to the wanted state, if it is not
-// there. A cluster that cannot be asked waits; so does a release whose image
-// the cluster's registry does not have (rule B5).
-func (l *Loop) apply(ctx context.Context, s fleet.Snapshot, w wanted) error {
-	if !s.Observed(w.cluster) || l.settled(s, w) {
-		return nil
+// applied is what was applied to a target last.
+type applied struct {
+	replicas, release int
+	at                time.Time
+}
+
+// todo lists what this term still has to apply of an app: nothing in a cluster
+// that cannot be asked, or that has been seen with what is wanted.
+func (l *Loop) todo(s fleet.Snapshot, p placed) []wanted {
+	all := plan(s, p.app, p.next)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.DeleteFunc(all, func(w wanted) bool { return !s.Observed(w.cluster) || l.settled(s, w) })
+}
+
+// settled tells whether this term has applied what is wanted and the cluster
+// was seen with it, or was not looked at since: a new leader applies
+// everything once, since the content of a release is not seen from outside.
+// The caller holds mu.
+func (l *Loop) settled(s fleet.Snapshot, w wanted) bool {
+	last, ok := l.applied[w.target]
+	if !ok || last.replicas != w.replicas || last.release != w.release {
+		return false
 	}
+	if w.files() && l.configured[w.target] != w.release {
+		return false
+	}
+	v := s.View.Clusters[w.cluster]
+	seen := v.Workloads[w.app]
+	return int(seen.GetReplicas()) == w.replicas && int(seen.GetRelease()) == w.release || v.Attempt.Before(last.at)
+}
+
+// apply brings one cluster's part of an app to the wanted state. A release
+// whose image the cluster's registry does not have waits (rule B5), and so
+// does one whose files are not there.
+func (l *Loop) apply(ctx context.Context, s fleet.Snapshot, w wanted, there fleet.ImageThere) error {
 	cluster := s.Cluster(w.cluster)
 	running := s.View.Clusters[w.cluster].Workloads[w.app]
-	if there, reason := l.Images(cluster, w.spec); !there && int(running.GetRelease()) != w.release {
+	if there, reason := there(cluster, w.spec); !there && int(running.GetRelease()) != w.release {
 		return fmt.Errorf("release %d of %s waits: %s %s", w.release, w.app, names.ID(w.cluster), reason)
+	}
+	if !l.isConfigured(w.spec, w.cluster) {
+		return fmt.Errorf("release %d of %s waits: %s does not have its files", w.release, w.app, names.ID(w.cluster))
 	}
 	client, err := l.Pool.Ipaas(cluster)
 	if err != nil {
@@ -38,26 +70,10 @@ func (l *Loop) apply(ctx context.Context, s fleet.Snapshot, w wanted) error {
 		return fmt.Errorf("apply %s in %s: %w", w.app, w.cluster, err)
 	}
 	l.Logger.Info("applied", "app", w.app, "cluster", w.cluster, "replicas", w.replicas, "release", w.release)
-	l.remember(w)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.applied[w.target] = applied{w.replicas, w.release, time.Now()}
 	return nil
-}
-
-// settled tells whether the cluster was seen with what is wanted and this term
-// has applied it: a new leader applies everything once, since the content of a
-// release is not seen from outside.
-func (l *Loop) settled(s fleet.Snapshot, w wanted) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	last, ok := l.applied[w.target]
-	seen := s.View.Clusters[w.cluster].Workloads[w.app]
-	return ok && last.replicas == w.replicas && last.release == w.release &&
-		int(seen.GetReplicas()) == w.replicas && int(seen.GetRelease()) == w.release
-}
-
-func (l *Loop) remember(w wanted) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.applied[w.target] = w
 }
 
 func workload(cluster *gantryv1.Cluster, w wanted) *ipaasv1.Workload {
@@ -78,56 +94,4 @@ func ImageReference(registry, image, digest string) string {
 		repository = image[:i]
 	}
 	return registry + "/" + repository + "@" + digest
-}
-
-// deletePending removes deleted apps from the clusters that they ran in; a
-// cluster that cannot be asked stays on the list.
-func (l *Loop) deletePending(ctx context.Context, s fleet.Snapshot) error {
-	deletions, _, err := l.Store.Deletions.List(ctx, "")
-	if err != nil {
-		return fmt.Errorf("list deletions: %w", err)
-	}
-	var failed errorList
-	for _, d := range deletions {
-		failed.add(l.deleteApp(ctx, s, d))
-	}
-	return failed.join()
-}
-
-func (l *Loop) deleteApp(ctx context.Context, s fleet.Snapshot, d store.Item[store.Deletion]) error {
-	left := slices.DeleteFunc(slices.Clone(d.Value.Clusters), func(cluster string) bool {
-		return l.deleteIn(ctx, s, d.Value.App, cluster)
-	})
-	if len(left) == len(d.Value.Clusters) && len(left) > 0 {
-		return nil
-	}
-	change := store.NewChange().Guard(l.term.Guard())
-	if len(left) == 0 {
-		l.Store.Deletions.Delete(change, d.Name, d.ModRevision)
-	} else {
-		l.Store.Deletions.Put(change, d.Name, store.Deletion{App: d.Value.App, Clusters: left}, d.ModRevision)
-	}
-	_, err := l.Store.Commit(ctx, change)
-	return err
-}
-
-// deleteIn reports whether the app is gone from a cluster; a cluster that has
-// been forgotten counts as done.
-func (l *Loop) deleteIn(ctx context.Context, s fleet.Snapshot, app, name string) bool {
-	cluster := s.Cluster(name)
-	if cluster == nil {
-		return true
-	}
-	if !s.Observed(name) {
-		return false
-	}
-	client, err := l.Pool.Ipaas(cluster)
-	if err == nil {
-		_, err = client.DeleteWorkload(ctx, &ipaasv1.DeleteWorkloadRequest{Epoch: l.term.Epoch, Identity: cluster.GetIdentity(), App: app})
-	}
-	if err != nil {
-		l.Logger.Warn("deleting an app failed and will be repeated", "app", app, "cluster", names.ID(name), "error", err.Error())
-		return false
-	}
-	return true
 }

@@ -22,14 +22,21 @@ import (
 // resync is the longest time between two passes (rule S3).
 const resync = 5 * time.Second
 
-// inFlight bounds the calls to all clusters at a time.
-const inFlight = 32
+// inFlight bounds how many apps are stored and applied at a time.
+const inFlight = 64
 
-// Config is what New needs.
+// Observer says what was seen last of the clusters, and when there is
+// something new.
+type Observer interface {
+	View() observe.View
+	Changed() <-chan struct{}
+}
+
+// Config is what New needs; all fields are required.
 type Config struct {
 	Store    *store.Store
 	Pool     *clusters.Pool
-	Observer *observe.Observer
+	Observer Observer
 	Images   fleet.ImageThere
 	Logger   *slog.Logger
 }
@@ -39,9 +46,21 @@ type Loop struct {
 	Config
 	term leader.Term
 
+	// mu guards what this term remembers, by app and cluster.
 	mu sync.Mutex
-	// What was applied last in this term, by app and cluster.
-	applied map[target]wanted
+	// What was applied last, and when.
+	applied map[target]applied
+	// The release whose files were put there last.
+	configured map[target]int
+	// Since when, by our own clock, no node takes some of the replicas.
+	stuck map[target]time.Time
+	// Apps that are being applied; true: with more to do afterwards.
+	busy map[string]bool
+
+	// slots bounds how many apps are applied at a time.
+	slots    chan struct{}
+	applying sync.WaitGroup
+	waker    loop.Waker
 }
 
 // New checks its Config.
@@ -49,22 +68,36 @@ func New(c Config, term leader.Term) (*Loop, error) {
 	if c.Store == nil || c.Pool == nil || c.Observer == nil || c.Images == nil || c.Logger == nil {
 		return nil, errors.New("reconcile: every field of Config is required")
 	}
-	return &Loop{Config: c, term: term, applied: map[target]wanted{}}, nil
+	return &Loop{
+		Config: c, term: term,
+		applied: map[target]applied{}, configured: map[target]int{}, stuck: map[target]time.Time{},
+		busy: map[string]bool{}, slots: make(chan struct{}, inFlight), waker: loop.NewWaker(),
+	}, nil
 }
 
 // Run makes a pass whenever something changed, and every five seconds.
 func (l *Loop) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	w := loop.NewWaker()
+	w := l.waker
 	loop.Watch(ctx, group, l.Store.Apps, w)
 	loop.Watch(ctx, group, l.Store.Assignments, w)
 	loop.Watch(ctx, group, l.Store.Clusters, w)
 	loop.Watch(ctx, group, l.Store.Deletions, w)
 	group.Go(func() error { return l.wakeBySight(ctx, w) })
 	group.Go(func() error {
-		return loop.OnChange(ctx, w, resync, l.Logger, "reconcile: a pass failed and will be repeated", l.pass)
+		return loop.OnChange(ctx, w, resync, l.Logger, "reconcile: a pass failed and will be repeated", func(ctx context.Context) error {
+			return l.sweep(ctx, time.Now(), l.warn)
+		})
 	})
-	return group.Wait()
+	err := group.Wait()
+	l.applying.Wait()
+	return err
+}
+
+func (l *Loop) warn(err error) {
+	if err != nil && !errors.Is(err, context.Canceled) {
+		l.Logger.Warn("reconcile: an app was not applied and will be repeated", "error", err.Error())
+	}
 }
 
 // wakeBySight wakes w when the observer sees something new.
@@ -79,32 +112,66 @@ func (l *Loop) wakeBySight(ctx context.Context, w loop.Waker) error {
 	}
 }
 
-// pass observes, decides, records and applies. One app's trouble does not
-// keep the others waiting.
-func (l *Loop) pass(ctx context.Context) error {
+// Pass observes, decides, records and applies once, and waits until all is
+// applied. One app's trouble does not keep the others waiting.
+func (l *Loop) Pass(ctx context.Context) error { return l.pass(ctx, time.Now()) }
+
+func (l *Loop) pass(ctx context.Context, now time.Time) error {
+	var failed errorList
+	failed.add(l.sweep(ctx, now, failed.add))
+	l.applying.Wait()
+	return failed.join()
+}
+
+// sweep decides the apps one after the other, in memory, so that each leaves
+// less room to the next, and stores what changed. What is to be applied it
+// only begins, so that a slow cluster does not delay the next sweep; trouble
+// with that goes to report.
+func (l *Loop) sweep(ctx context.Context, now time.Time, report func(error)) error {
+	// The view is older than what is read from the store, never newer: what
+	// was assigned meanwhile counts as reserved.
 	snapshot, err := fleet.Load(ctx, l.Store, l.Observer.View())
 	if err != nil {
 		return err
 	}
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(inFlight)
-	var failed errorList
-	for _, app := range snapshot.Apps {
-		assignment, err := l.place(ctx, snapshot, app.Value)
+	snapshot.Time = now
+	there := l.images(snapshot)
+	draft := snapshot.Draft()
+	w := &work{ctx: ctx, loop: l, snapshot: snapshot, there: there, report: report}
+	for _, app := range snapshot.InOrder() {
+		p, err := l.place(draft, app.Value, there, now)
 		if err != nil {
-			failed.add(fmt.Errorf("place %s: %w", app.Name, err))
+			w.failed.add(fmt.Errorf("place %s: %w", app.Name, err))
 			continue
 		}
-		for _, w := range plan(snapshot, app.Value, assignment) {
-			group.Go(func() error {
-				failed.add(l.apply(groupCtx, snapshot, w))
-				return nil
-			})
-		}
+		w.add(p)
 	}
-	_ = group.Wait() // each error is in failed
-	failed.add(l.deletePending(ctx, snapshot))
-	return failed.join()
+	w.flush()
+	_ = w.commits.Wait() // each error is in failed
+	w.failed.add(l.deletePending(ctx, snapshot))
+	return w.failed.join()
+}
+
+// claim begins to apply an app, unless that is under way; then it is looked at
+// again afterwards.
+func (l *Loop) claim(app string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, under := l.busy[app]; under {
+		l.busy[app] = true
+		return false
+	}
+	l.busy[app] = false
+	return true
+}
+
+func (l *Loop) release(app string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.busy[app] {
+		l.waker.Wake()
+	}
+	delete(l.busy, app)
 }
 
 // errorList collects errors of concurrent work.

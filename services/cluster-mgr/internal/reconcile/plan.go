@@ -19,6 +19,9 @@ type wanted struct {
 	spec     *gantryv1.App
 }
 
+// files tells whether the release needs files to be there first.
+func (w wanted) files() bool { return len(w.spec.GetSpec().GetFiles()) > 0 }
+
 // plan says what each cluster is to run of an app now. It differs from the
 // assignment while replicas move: the giving cluster keeps its replicas until
 // as many are ready elsewhere (rule C2).
@@ -32,12 +35,23 @@ func plan(s fleet.Snapshot, app *gantryv1.App, a store.Assignment) []wanted {
 		}
 		out = append(out, wanted{
 			target:   target{app.GetName(), c.Name},
-			replicas: keep(share, int(running.GetReplicas()), a.Desired-readyElsewhere(s, a, c.Name)),
+			replicas: replicasIn(s, app, a, c.Name),
 			release:  a.Release,
 			spec:     app,
 		})
 	}
 	return out
+}
+
+// replicasIn is how many replicas a cluster is to run now. An app of class
+// single is never kept beyond its share: the old copy would come back behind
+// its fence (rule C5).
+func replicasIn(s fleet.Snapshot, app *gantryv1.App, a store.Assignment, cluster string) int {
+	if fleet.Single(app) {
+		return a.Replicas(cluster)
+	}
+	running := s.View.Clusters[cluster].Workloads[app.GetName()].GetReplicas()
+	return keep(a.Replicas(cluster), int(running), a.Desired-readyElsewhere(s, a, cluster))
 }
 
 // keep is how many replicas a cluster keeps: at least its share, and on the

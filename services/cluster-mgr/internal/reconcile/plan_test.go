@@ -70,6 +70,18 @@ func TestReplicasMoveWithoutAGap(t *testing.T) {
 	}
 }
 
+// rule C5: the copy that is given up is not kept until the new one is ready.
+func TestASingleCopyIsNeverKept(t *testing.T) {
+	s, a := snapshotOf(1, site{name: "a", share: 0, running: 1, ready: 1}, site{name: "b", share: 1, noneAtAll: true})
+	got := map[string]int{}
+	for _, w := range plan(s, &gantryv1.App{Name: web, Spec: &gantryv1.AppSpec{Class: gantryv1.AppClass_APP_CLASS_SINGLE}}, a) {
+		got[w.cluster] = w.replicas
+	}
+	if diff := cmp.Diff(map[string]int{"a": 0, "b": 1}, got); diff != "" {
+		t.Errorf("replicas (-want +got):\n%s", diff)
+	}
+}
+
 // rule C2, for any two clusters: what stays is never less than what is wanted,
 // unless less runs already.
 func TestNoStepGoesBelowWhatIsWanted(t *testing.T) {

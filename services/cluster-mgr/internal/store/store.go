@@ -15,6 +15,7 @@ import (
 // Store is all of cluster-mgr's state.
 type Store struct {
 	client *clientv3.Client
+	leases *leases
 
 	Clusters    *Collection[*gantryv1.Cluster]
 	Projects    *Collection[*gantryv1.Project]
@@ -23,14 +24,20 @@ type Store struct {
 	Gateways    *Collection[*gantryv1.Gateway]
 	Routes      *Collection[*gantryv1.Route]
 	Alarms      *Collection[*gantryv1.Alarm]
-	Decisions   *Collection[*gantryv1.Decision]
+	Decisions   *Decisions
 	Operations  *Collection[*longrunningpb.Operation]
 	Assignments *Collection[Assignment]
 	Deletions   *Collection[Deletion]
+	// Identities says which Kubernetes cluster, by the UID of its kube-system
+	// namespace, is registered as what, so that none is registered twice.
+	Identities *Collection[IdentityClaim]
 	// Hosts says which project owns a host name (rule I7).
 	Hosts *Collection[HostClaim]
 	// Requests holds the first answers to request ids for a day (rule S5).
 	Requests *Collection[Answer]
+	// Begun holds, in the place of an answer, requests that are under way; a
+	// minute at most, should nobody come back to them.
+	Begun *Collection[Answer]
 	// Configs is what the agents of each gateway read; names are gateway ids.
 	Configs *Collection[*ingressv1.GatewayConfig]
 }
@@ -49,6 +56,23 @@ type Assignment struct {
 	Decision string `json:"decision,omitempty"`
 	// What is missing while the wanted replicas do not fit; a sentence.
 	Shortfall string `json:"shortfall,omitempty"`
+	// Divide all replicas anew; the reconciler ends it when that is done.
+	Rebalance bool `json:"rebalance,omitempty"`
+	// Clusters that no more replicas go to for now, or that are remembered
+	// for it; written by the reconciler.
+	Avoid []Spot `json:"avoid,omitempty"`
+}
+
+// Spot is a cluster in which no node took replicas of an app.
+type Spot struct {
+	// "clusters/site-a".
+	Cluster string `json:"cluster"`
+	// Until when it is avoided; seconds since 1970.
+	UntilUnix int64 `json:"until_unix"`
+	// Why; a sentence.
+	Reason string `json:"reason,omitempty"`
+	// How often in a row; each time it is avoided for longer.
+	Times int `json:"times,omitempty"`
 }
 
 // ShareRecord is one cluster's part of an assignment.
@@ -78,6 +102,12 @@ type Deletion struct {
 	Clusters []string `json:"clusters"`
 }
 
+// IdentityClaim says as what a Kubernetes cluster is registered.
+type IdentityClaim struct {
+	// "clusters/site-a".
+	Cluster string `json:"cluster"`
+}
+
 // HostClaim says who owns a host name, and which routes use it.
 type HostClaim struct {
 	// "projects/pay".
@@ -86,18 +116,20 @@ type HostClaim struct {
 	Paths map[string]string `json:"paths"`
 }
 
-// Answer is the first answer to a request id.
+// Answer is the first answer to a request id; without a response the request
+// is under way.
 type Answer struct {
 	// Hash of the request, so that an id used for two requests is noticed.
 	Request []byte `json:"request"`
-	// The resource that was answered with, as a serialized Any.
-	Response []byte `json:"response"`
+	// The resource that was answered with, serialized.
+	Response []byte `json:"response,omitempty"`
 }
 
 // New makes the store of a client.
 func New(client *clientv3.Client) *Store {
 	return &Store{
 		client:      client,
+		leases:      newLeases(client),
 		Clusters:    protos(client, "clusters", "CLUSTER", func() *gantryv1.Cluster { return &gantryv1.Cluster{} }),
 		Projects:    protos(client, "projects", "PROJECT", func() *gantryv1.Project { return &gantryv1.Project{} }),
 		Apps:        protos(client, "apps", "APP", func() *gantryv1.App { return &gantryv1.App{} }),
@@ -105,12 +137,14 @@ func New(client *clientv3.Client) *Store {
 		Gateways:    protos(client, "gateways", "GATEWAY", func() *gantryv1.Gateway { return &gantryv1.Gateway{} }),
 		Routes:      protos(client, "routes", "ROUTE", func() *gantryv1.Route { return &gantryv1.Route{} }),
 		Alarms:      protos(client, "alarms", "ALARM", func() *gantryv1.Alarm { return &gantryv1.Alarm{} }),
-		Decisions:   protos(client, "decisions", "DECISION", func() *gantryv1.Decision { return &gantryv1.Decision{} }).kept(decisionAge),
+		Decisions:   newDecisions(protos(client, "decisions", "DECISION", func() *gantryv1.Decision { return &gantryv1.Decision{} }).kept(decisionAge)),
 		Operations:  protos(client, "operations", "OPERATION", func() *longrunningpb.Operation { return &longrunningpb.Operation{} }),
 		Assignments: jsons[Assignment](client, "assignments", "ASSIGNMENT"),
 		Deletions:   jsons[Deletion](client, "deletions", "DELETION"),
+		Identities:  jsons[IdentityClaim](client, "identities", "IDENTITY"),
 		Hosts:       jsons[HostClaim](client, "hosts", "HOST"),
 		Requests:    jsons[Answer](client, "requests", "REQUEST").kept(answerAge),
+		Begun:       jsons[Answer](client, "requests", "REQUEST").kept(begunAge),
 		Configs:     configs(client),
 	}
 }

@@ -18,10 +18,15 @@ import (
 	"gantry.dev/services/cluster-mgr/internal/store"
 )
 
+// Viewer gives what was seen last.
+type Viewer interface {
+	View() observe.View
+}
+
 // Config is what New needs; all fields but Settings are required.
 type Config struct {
 	Store    *store.Store
-	Observer *observe.Observer
+	Observer Viewer
 	Planner  *planning.Planner
 	// Time between two looks.
 	Interval time.Duration
@@ -35,6 +40,10 @@ type Loop struct {
 	term leader.Term
 	// What was decided last, by cluster name.
 	states map[string]health.State
+
+	// When it looked first, and whether anybody has reached a cluster since.
+	began   time.Time
+	reached bool
 
 	mu     sync.Mutex
 	freeze health.Freeze
@@ -67,20 +76,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	return loop.Every(ctx, l.Interval, l.Logger, "watchdog: a look failed and will be repeated", l.look)
 }
 
-// resume takes over the verdicts that the former leader stored.
-func (l *Loop) resume(ctx context.Context) error {
-	clusters, _, err := l.Store.Clusters.List(ctx, "")
-	if err != nil {
-		return err
-	}
-	for _, c := range clusters {
-		if h := c.Value.GetHealth(); h != nil {
-			l.states[c.Name] = stored(h)
-		}
-	}
-	return nil
-}
-
+// look decides all clusters once.
 func (l *Loop) look(ctx context.Context, now time.Time) error {
 	snapshot, err := fleet.Load(ctx, l.Store, l.Observer.View())
 	if err != nil {
@@ -96,11 +92,27 @@ func (l *Loop) look(ctx context.Context, now time.Time) error {
 	}
 	out := health.DecideAll(in)
 	l.setFreeze(out.Freeze)
-	failed := l.alarmFreeze(ctx, snapshot, out.Alarm)
+	failed := l.alarmFreeze(ctx, snapshot, out.Alarm, l.starting(out, now))
 	for _, s := range out.States {
 		failed = errors.Join(failed, l.settle(ctx, snapshot, in, s))
 	}
-	return failed
+	return errors.Join(failed, l.consent(ctx, snapshot, now))
+}
+
+// startTime is how long a leader that nobody has answered yet keeps a freeze to
+// itself: where the whole platform is being started, clusters come after it.
+const startTime = time.Minute
+
+// starting tells whether people are not yet to hear of a freeze. The freeze
+// itself holds from its first moment.
+func (l *Loop) starting(d health.Decision, now time.Time) bool {
+	if l.began.IsZero() {
+		l.began = now
+	}
+	for _, s := range d.States {
+		l.reached = l.reached || s.State.ReachedUnixMilli >= l.began.UnixMilli()
+	}
+	return !l.reached && now.Sub(l.began) < startTime
 }
 
 // settle stores what is new about a cluster. What could not be stored is

@@ -7,6 +7,7 @@ import (
 
 	"gantry.dev/pkg/names"
 	ingressv1 "gantry.dev/proto/gen/gantry/ingress/v1"
+	ipaasv1 "gantry.dev/proto/gen/gantry/ipaas/v1"
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
 	"gantry.dev/services/cluster-mgr/internal/health"
 	"gantry.dev/services/cluster-mgr/internal/observe"
@@ -48,7 +49,24 @@ func direct(v observe.ClusterView, id string) []health.Observation {
 	if nodes := v.State.GetNodes(); len(nodes) > 0 && server.OK {
 		out = append(out, readyNodes(ipaas, nodes, at))
 	}
-	return out
+	return append(out, canary(ipaas, v.State, at)...)
+}
+
+// dnsAge is how old the canary's last look may be: a canary that does not look
+// any more says nothing.
+const dnsAge = time.Minute
+
+// canary is what the cluster's DNS canary found last. Its age is measured
+// between two times of the cluster's own clock.
+func canary(vantage string, state *ipaasv1.GetClusterStateResponse, at int64) []health.Observation {
+	dns := state.GetDns()
+	if dns == nil {
+		return nil
+	}
+	if seen := state.GetObserveTime(); seen != nil && dns.GetTime() != nil && seen.AsTime().Sub(dns.GetTime().AsTime()) > dnsAge {
+		return nil
+	}
+	return []health.Observation{{Vantage: vantage, Subject: health.SubjectDNS, OK: dns.GetOk(), Detail: dns.GetDetail(), AtUnixMilli: at}}
 }
 
 func readyNodes(vantage string, nodes []*gantryv1.NodeCapacity, at int64) health.Observation {

@@ -22,6 +22,9 @@ const (
 	alarmFrozen = "AutomationFrozen"
 )
 
+// allClusters is the subject of an alarm about no single one.
+const allClusters = "clusters"
+
 // record stores the new state of a cluster and, when the verdict changed, the
 // decision and what follows from it, all in one transaction.
 func (l *Loop) record(ctx context.Context, s fleet.Snapshot, in health.Input, prev health.State, next health.Named) error {
@@ -67,7 +70,7 @@ func (l *Loop) follow(ctx context.Context, change *store.Change, s fleet.Snapsho
 	fires := alarm.Value.GetState() == gantryv1.Alarm_STATE_FIRING
 	switch {
 	case state.Verdict == health.Down && !fires:
-		operation, summary, err := l.Planner.PrepareMigration(change, s, cluster, state.Reason)
+		operation, summary, err := l.Planner.PrepareMigration(change, s, cluster, state.Reason, allowedSince(state))
 		if err != nil {
 			return err
 		}
@@ -82,13 +85,12 @@ func (l *Loop) follow(ctx context.Context, change *store.Change, s fleet.Snapsho
 	return nil
 }
 
-func (l *Loop) alarmFreeze(ctx context.Context, s fleet.Snapshot, sentence string) error {
-	const subject = "clusters"
-	switch fires := s.Firing[decision.AlarmName(alarmFrozen, subject)]; {
-	case sentence != "" && !fires:
-		return decision.RaiseAlarm(ctx, l.Store, l.term.Guard(), &gantryv1.Alarm{Kind: alarmFrozen, Subject: subject, Summary: sentence})
+func (l *Loop) alarmFreeze(ctx context.Context, s fleet.Snapshot, sentence string, starting bool) error {
+	switch fires := s.Firing[decision.AlarmName(alarmFrozen, allClusters)]; {
+	case sentence != "" && !fires && !starting:
+		return decision.RaiseAlarm(ctx, l.Store, l.term.Guard(), &gantryv1.Alarm{Kind: alarmFrozen, Subject: allClusters, Summary: sentence})
 	case sentence == "" && fires:
-		return decision.EndAlarm(ctx, l.Store, l.term.Guard(), alarmFrozen, subject)
+		return decision.EndAlarm(ctx, l.Store, l.term.Guard(), alarmFrozen, allClusters)
 	}
 	return nil
 }
@@ -112,18 +114,6 @@ func shown(s health.State) *gantryv1.ClusterHealth {
 	return h
 }
 
-// stored is the part of a state that a new leader goes on from: the verdict.
-// The voices are heard anew, so nothing is held against a cluster that this
-// leader has not seen itself.
-func stored(h *gantryv1.ClusterHealth) health.State {
-	const prefix = len("STATE_")
-	return health.State{
-		Verdict:        health.Verdict(h.GetState().String()[prefix:]),
-		SinceUnixMilli: h.GetSince().AsTime().UnixMilli(),
-		Reason:         h.GetReason(),
-	}
-}
-
 // subjects are the subjects in the words of the API.
 func subjects() map[string]string {
 	return map[string]string{
@@ -132,5 +122,15 @@ func subjects() map[string]string {
 		health.SubjectNodes:     "nodes",
 		health.SubjectPods:      "pods",
 		health.SubjectIdentity:  "identity",
+		health.SubjectDNS:       "dns",
 	}
+}
+
+// allowedSince is since when a cluster has been down while automation may act
+// on that; 0: it may not (rule C4).
+func allowedSince(s health.State) int64 {
+	if !s.SwitchAllowed {
+		return 0
+	}
+	return s.SinceUnixMilli
 }

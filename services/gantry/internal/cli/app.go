@@ -47,8 +47,10 @@ func (s *runner) rollbackCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rollback app NAME --to N",
 		Short: "Make an older release the wanted one again",
-		Long: `Makes a new release with the content of an older one: its image digest and
-everything of its spec. "gantry get releases NAME" lists them.`,
+		Long: `Makes a new release with the content of an older one: its image digest and all
+that a pod is made of. How many replicas there are, by which autoscale policy,
+and where, stays as it is now, so that a rollback under load takes nothing away;
+"gantry scale" changes the number. "gantry get releases NAME" lists releases.`,
 		Example: "  gantry rollback app web --to 3 --wait",
 		Args:    cobra.RangeArgs(1, 2),
 	}

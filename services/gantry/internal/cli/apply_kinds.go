@@ -120,24 +120,29 @@ func gatewayWish(g *gantryv1.Gateway) proto.Message {
 	return &gantryv1.Gateway{Name: g.GetName(), Vip: g.GetVip(), VirtualRouterId: g.GetVirtualRouterId(), Nodes: g.GetNodes()}
 }
 
-// applyCluster registers; the API has no way to change a cluster.
+// applyCluster registers a cluster, or changes what is said of it. A file that
+// has no failover policy takes one away.
 func applyCluster(ctx context.Context, c *client.Client, cluster *gantryv1.Cluster, dryRun bool) (string, error) {
 	before, err := c.Clusters.GetCluster(ctx, &gantryv1.GetClusterRequest{Name: cluster.GetName()})
 	existed, err := found(err)
 	if err != nil {
 		return "", err
 	}
-	if existed {
-		return unchangeable(cluster.GetName(), clusterWish(before), clusterWish(cluster))
+	if !existed {
+		_, err = c.Clusters.CreateCluster(ctx, &gantryv1.CreateClusterRequest{Cluster: cluster, ValidateOnly: dryRun, RequestId: uuid.NewString()})
+		return created, err
 	}
-	_, err = c.Clusters.CreateCluster(ctx, &gantryv1.CreateClusterRequest{Cluster: cluster, ValidateOnly: dryRun, RequestId: uuid.NewString()})
-	return created, err
+	if proto.Equal(clusterWish(before), clusterWish(cluster)) {
+		return unchanged, nil
+	}
+	_, err = c.Clusters.UpdateCluster(ctx, &gantryv1.UpdateClusterRequest{Cluster: cluster, ValidateOnly: dryRun, RequestId: uuid.NewString()})
+	return configured, err
 }
 
 func clusterWish(c *gantryv1.Cluster) proto.Message {
 	return &gantryv1.Cluster{
 		Name: c.GetName(), Location: c.GetLocation(), IpaasAddress: c.GetIpaasAddress(),
-		PrometheusUrl: c.GetPrometheusUrl(), Registry: c.GetRegistry(), Weight: max(c.GetWeight(), 1),
+		PrometheusUrl: c.GetPrometheusUrl(), Registry: c.GetRegistry(), Weight: max(c.GetWeight(), 1), Failover: c.GetFailover(),
 	}
 }
 

@@ -14,8 +14,9 @@ import (
 )
 
 func (s *runner) clusterCommand() *cobra.Command {
-	return group("cluster", "Register clusters and move traffic between them",
-		s.clusterRegister(), s.clusterSwitch(), s.clusterFailback(), s.clusterHealth())
+	return group("cluster", "Register clusters and move traffic and work between them",
+		s.clusterRegister(), s.clusterSet(), s.clusterHealth(), s.clusterSurvival(),
+		s.clusterSwitch(), s.clusterMigrate(), s.clusterFailback())
 }
 
 func (s *runner) clusterRegister() *cobra.Command {
@@ -105,9 +106,10 @@ not stop them (gantry operation cancel does).`,
 func (s *runner) clusterFailback() *cobra.Command {
 	var async bool
 	cmd := &cobra.Command{
-		Use:   "failback NAME",
-		Short: "Bring replicas and traffic back to a cluster that is healthy again",
-		Args:  cobra.ExactArgs(1),
+		Use:     "failback NAME",
+		Short:   "Bring replicas and traffic back to a cluster that is healthy again",
+		Example: "  gantry cluster failback site-b",
+		Args:    cobra.ExactArgs(1),
 	}
 	cmd.Flags().BoolVar(&async, "async", false, "do not wait for the end")
 	cmd.ValidArgsFunction = s.completeCluster
@@ -138,9 +140,10 @@ func (s *runner) startOperation(ctx context.Context, c *client.Client, op *longr
 func (s *runner) clusterHealth() *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
-		Use:   "health NAME",
-		Short: "Show the verdict about a cluster and every voice it rests on",
-		Args:  cobra.ExactArgs(1),
+		Use:     "health NAME",
+		Short:   "Show the verdict about a cluster and every voice it rests on",
+		Example: "  gantry cluster health site-b\n  gantry cluster health site-b -o json",
+		Args:    cobra.ExactArgs(1),
 	}
 	outputFlag(cmd, &format)
 	cmd.ValidArgsFunction = s.completeCluster

@@ -36,6 +36,10 @@ func (s *runner) completeResource(cmd *cobra.Command, args []string, _ string) (
 	return s.names(cmd.Context(), r, args[1:])
 }
 
+func (s *runner) completeApp(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return s.completeOne(cmd, args, "apps")
+}
+
 func (s *runner) completeCluster(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	return s.completeOne(cmd, args, "clusters")
 }

@@ -85,6 +85,16 @@ func next(f *fault.Error) string {
 		return "correct the file and apply it again; `gantry apply --dry-run -f FILE` checks without changing"
 	case "CONFIG_MISSING", "CONFIG_INVALID", "CONTEXT_UNKNOWN", "CONTEXT_MISSING":
 		return "gantry config get-contexts, or gantry local up"
+	case "NOT_AUTOSCALED":
+		return "write a policy into the app's file (spec.autoscale) and apply it, or use gantry scale app NAME --replicas N"
+	case "AUTOSCALED":
+		return "gantry autoscale pause APP holds the number; gantry get app APP -o yaml shows the policy"
+	case "OPERATION_RUNNING":
+		return "gantry get operations shows what runs; gantry operation wait ID waits for it"
+	case "PLAN_OUTDATED", "PLAN_IMPOSSIBLE":
+		return "look at the plan with gantry operation get ID, and at the room with gantry cluster survival"
+	case "REQUEST_UNDER_WAY":
+		return "wait a moment and look with `gantry get`; it was begun already"
 	case "TOKEN_EXPIRED", "TOKEN_UNREADABLE", "TOKEN_INVALID":
 		return "get a new token into the context's token_file (gantry local up renews the local one)"
 	}

@@ -8,12 +8,13 @@ import (
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
 	"gantry.dev/services/gantry/internal/client"
 	"gantry.dev/services/gantry/internal/output"
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 )
 
 func (s *runner) operationCommand() *cobra.Command {
-	g := group("operation", "Look at, approve, cancel and wait for long work",
-		s.operationGet(), s.operationApprove(), s.operationCancel(), s.operationWait())
+	g := group("operation", "Look at, approve, cancel, take back and wait for long work",
+		s.operationGet(), s.operationApprove(), s.operationCancel(), s.operationReverse(), s.operationWait())
 	g.Aliases = []string{"op"}
 	return g
 }
@@ -73,6 +74,25 @@ func (s *runner) operationCancel() *cobra.Command {
 		}
 		fmt.Fprintf(s.Out, "%s %s\n", output.Short(op.GetName()), cancelled(op))
 		return nil
+	})
+	return cmd
+}
+
+func (s *runner) operationReverse() *cobra.Command {
+	var async bool
+	cmd := &cobra.Command{
+		Use:   "reverse ID",
+		Short: "Take a finished operation back by its kept reverse plan",
+		Long: `Starts a new operation that takes a finished one back. It is refused when the
+world is not any more as the operation left it.`,
+		Example: "  gantry operation reverse 1763880000000-a1b2c3",
+		Args:    cobra.ExactArgs(1),
+	}
+	cmd.Flags().BoolVar(&async, "async", false, "do not wait for the end")
+	cmd.ValidArgsFunction = s.completeOperation
+	cmd.RunE = s.withClient(waitTimeout, func(ctx context.Context, c *client.Client, args []string) error {
+		op, err := c.Operations.ReverseOperation(ctx, &gantryv1.ReverseOperationRequest{Name: operationName(args[0]), RequestId: uuid.NewString()})
+		return s.startOperation(ctx, c, op, err, async)
 	})
 	return cmd
 }

@@ -22,6 +22,10 @@ func columnsOf(m proto.Message) []column {
 		return podColumns()
 	case *gantryv1.Cluster:
 		return clusterColumns()
+	case *gantryv1.ClusterAssignment:
+		return assignmentColumns()
+	case *gantryv1.SurvivalReport_Loss:
+		return lossColumns()
 	case *gantryv1.Voice:
 		return voiceColumns()
 	case *gantryv1.Project:
@@ -53,7 +57,10 @@ func appColumns() []column {
 		of("IMAGE", func(a app, _ time.Time) string { return a.GetSpec().GetImage() }),
 		of("AGE", func(a app, now time.Time) string { return age(a.GetCreateTime(), now) }),
 		wideOf("DIGEST", func(a app, _ time.Time) string { return shortDigest(a.GetStatus().GetDigest()) }),
-		wideOf("AUTOSCALE", func(a app, _ time.Time) string { return autoscale(a.GetSpec().GetAutoscale()) }),
+		wideOf("AUTOSCALE", func(a app, _ time.Time) string {
+			return autoscale(a.GetSpec().GetAutoscale(), a.GetStatus().GetAutoscale())
+		}),
+		wideOf("NEXT SCHEDULE", func(a app, now time.Time) string { return nextSchedule(a.GetStatus().GetAutoscale(), now) }),
 		wideOf("MESSAGE", func(a app, _ time.Time) string { return a.GetStatus().GetMessage() }),
 	}
 }
@@ -86,15 +93,40 @@ func shortDigest(d string) string {
 	return d
 }
 
-func autoscale(a *gantryv1.Autoscale) string {
-	if a == nil {
+// autoscale is "2..12 at cpu 50%, paused": the bounds are those that hold now,
+// with the schedules that made them.
+func autoscale(policy *gantryv1.Autoscale, now *gantryv1.AutoscaleStatus) string {
+	if policy == nil {
 		return ""
 	}
 	var metrics []string
-	for _, m := range a.GetMetrics() {
+	for _, m := range policy.GetMetrics() {
+		if m.GetQuery() != "" {
+			metrics = append(metrics, fmt.Sprintf("query %g", m.GetTargetValue()))
+			continue
+		}
 		metrics = append(metrics, fmt.Sprintf("%s %d%%", strings.ToLower(enumWord(m.GetResource().String(), "RESOURCE_")), m.GetTargetPercent()))
 	}
-	return fmt.Sprintf("%d..%d at %s", a.GetMinReplicas(), a.GetMaxReplicas(), strings.Join(metrics, ", "))
+	least, most := policy.GetMinReplicas(), policy.GetMaxReplicas()
+	if now != nil {
+		least, most = now.GetMinReplicas(), now.GetMaxReplicas()
+	}
+	text := fmt.Sprintf("%d..%d at %s", least, most, strings.Join(metrics, ", "))
+	if active := now.GetActiveSchedules(); len(active) > 0 {
+		text += " by " + strings.Join(active, "+")
+	}
+	if policy.GetPaused() {
+		text += ", paused"
+	}
+	return text
+}
+
+// nextSchedule is "office in 3h": what begins or ends next.
+func nextSchedule(s *gantryv1.AutoscaleStatus, now time.Time) string {
+	if s.GetNextSchedule() == "" {
+		return ""
+	}
+	return s.GetNextSchedule() + " in " + span(s.GetNextScheduleTime().AsTime().Sub(now))
 }
 
 func releaseColumns() []column {

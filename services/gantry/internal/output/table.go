@@ -96,7 +96,10 @@ func age(t *timestamppb.Timestamp, now time.Time) string {
 	if t == nil {
 		return ""
 	}
-	d := now.Sub(t.AsTime())
+	return span(now.Sub(t.AsTime()))
+}
+
+func span(d time.Duration) string {
 	switch {
 	case d < 0:
 		return "0s"

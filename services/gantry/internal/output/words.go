@@ -41,7 +41,11 @@ func clock(d *gantryv1.Decision, zone *time.Location) string {
 // Operation tells an operation in words: its plan, steps and problems.
 func Operation(w io.Writer, o *longrunningpb.Operation) {
 	m := OperationMetadata(o)
-	fmt.Fprintf(w, "%s   %s of %s: %s\n", Short(o.GetName()), enumWord(m.GetKind().String(), "KIND_"), Short(m.GetSubject()), OperationState(o))
+	name := Short(o.GetName())
+	if name == "" {
+		name = "operation (not stored)"
+	}
+	fmt.Fprintf(w, "%s   %s of %s: %s\n", name, enumWord(m.GetKind().String(), "KIND_"), Short(m.GetSubject()), OperationState(o))
 	if m.GetSummary() != "" {
 		fmt.Fprintf(w, "  %s\n", clean(m.GetSummary()))
 	}

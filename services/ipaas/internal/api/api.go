@@ -10,6 +10,7 @@ import (
 	"gantry.dev/pkg/fault"
 	"gantry.dev/pkg/mtls"
 	ipaasv1 "gantry.dev/proto/gen/gantry/ipaas/v1"
+	"gantry.dev/services/ipaas/internal/canary"
 	"gantry.dev/services/ipaas/internal/endpoints"
 	"gantry.dev/services/ipaas/internal/fence"
 	"gantry.dev/services/ipaas/internal/kube"
@@ -30,6 +31,7 @@ type Config struct {
 	Meter   *state.Meter
 	Fence   *fence.Fence
 	Hub     *endpoints.Hub
+	Canary  *canary.Canary
 	// Closed when ipaas stops: streams end then, so that watchers go to
 	// another ipaas at once.
 	Stopping <-chan struct{}
@@ -43,7 +45,7 @@ type Service struct {
 
 // New checks the configuration.
 func New(c Config) (*Service, error) {
-	if c.Cluster == "" || c.Cache == nil || c.Writer == nil || c.Prober == nil || c.Meter == nil || c.Fence == nil || c.Hub == nil || c.Stopping == nil {
+	if c.Cluster == "" || c.Cache == nil || c.Writer == nil || c.Prober == nil || c.Meter == nil || c.Fence == nil || c.Hub == nil || c.Canary == nil || c.Stopping == nil {
 		return nil, errors.New("api: every field of Config is required")
 	}
 	return &Service{Config: c}, nil

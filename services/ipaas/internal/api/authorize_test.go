@@ -24,6 +24,7 @@ func calledBy(commonName string) context.Context {
 func TestAuthorize(t *testing.T) {
 	everything := map[string]bool{
 		ipaasv1.IpaasService_GetClusterState_FullMethodName: true, ipaasv1.IpaasService_ApplyWorkload_FullMethodName: true,
+		ipaasv1.IpaasService_ApplyConfig_FullMethodName: true, ipaasv1.IpaasService_FenceApp_FullMethodName: true,
 		ipaasv1.IpaasService_DeleteWorkload_FullMethodName: true, ipaasv1.IpaasService_ListWorkloads_FullMethodName: true,
 		ipaasv1.IpaasService_ListPods_FullMethodName: true, ipaasv1.IpaasService_WatchEndpoints_FullMethodName: true,
 	}

@@ -24,6 +24,7 @@ func (s *Service) GetClusterState(context.Context, *ipaasv1.GetClusterStateReque
 		KubernetesVersion: health.Version,
 		ObserveTime:       timestamppb.New(health.Answered),
 		Epoch:             epoch,
+		Dns:               s.Canary.Last(),
 	}, nil
 }
 

@@ -2,12 +2,15 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"os"
 
 	"gantry.dev/pkg/grpcserver"
 	"gantry.dev/pkg/serve"
 	"gantry.dev/services/ipaas/internal/api"
+	"gantry.dev/services/ipaas/internal/canary"
 	"gantry.dev/services/ipaas/internal/endpoints"
 	"gantry.dev/services/ipaas/internal/fence"
 	"gantry.dev/services/ipaas/internal/kube"
@@ -22,6 +25,9 @@ type Config struct {
 	Cluster string
 	// File with access to the cluster; empty: the service account of the pod.
 	Kubeconfig string
+	// Domain of the cluster; empty: that of the pod's own search list, else
+	// "cluster.local".
+	ClusterDomain string
 }
 
 // Run serves until ctx ends. It starts also while the API server is away, and
@@ -38,17 +44,22 @@ func Run(ctx context.Context, c Config) error {
 }
 
 func run(ctx context.Context, c Config, access kube.Access) error {
+	dns, err := newCanary(c, access)
+	if err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	hub := endpoints.NewHub()
 	cache := kube.NewCache(kube.CacheConfig{Client: access.Client, Logger: c.Logger, Pods: hub.Pods})
 	parts := api.Config{
 		Cluster: c.Cluster,
 		Cache:   cache,
-		Writer:  kube.NewWriter(access.Client),
+		Writer:  kube.NewWriter(kube.WriterConfig{Client: access.Client, Cache: cache, Logger: c.Logger}),
 		Prober:  state.NewProber(access.Probe, c.Logger),
 		Meter:   state.NewMeter(access.Kubelets, cache.EachNode),
 		Fence:   fence.New(access.Client, c.Registry),
 		Hub:     hub,
+		Canary:  dns,
 
 		Stopping: ctx.Done(),
 	}
@@ -56,13 +67,24 @@ func run(ctx context.Context, c Config, access kube.Access) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range []func(context.Context) error{server.Run, cache.Run, parts.Prober.Run, parts.Meter.Run, parts.Fence.Run} {
+	for _, f := range []func(context.Context) error{server.Run, cache.Run, parts.Prober.Run, parts.Meter.Run, parts.Fence.Run, dns.Run} {
 		group.Go(func() error { return f(ctx) })
 	}
 	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
+}
+
+func newCanary(c Config, access kube.Access) (*canary.Canary, error) {
+	domain, inside := c.ClusterDomain, c.Kubeconfig == ""
+	if domain == "" {
+		domain = canary.DefaultDomain
+	}
+	if text, err := os.ReadFile("/etc/resolv.conf"); inside && c.ClusterDomain == "" && err == nil {
+		domain = canary.Domain(bytes.NewReader(text))
+	}
+	return canary.New(canary.Config{Client: access.Probe, Domain: domain, Inside: inside, Logger: c.Logger})
 }
 
 func newServer(c Config, parts api.Config) (*grpcserver.Server, error) {

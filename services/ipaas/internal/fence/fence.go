@@ -1,31 +1,24 @@
-// Package fence lets only the newest leader change the cluster (rule S2). The
-// largest epoch seen is kept in the cluster itself, so that it survives a
-// restart and holds for every ipaas of the cluster.
+// Package fence lets only the newest leader change the cluster (rule S2), and
+// holds what has been fenced for it (rule C5). The largest epoch seen is kept
+// in the cluster itself, so that it survives a restart and holds for every
+// ipaas of the cluster.
 package fence
 
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"gantry.dev/pkg/fault"
+	"gantry.dev/services/ipaas/internal/gather"
 	"gantry.dev/services/ipaas/internal/labels"
 	"github.com/prometheus/client_golang/prometheus"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
-)
-
-// Where the epoch is kept.
-const (
-	configMap = "gantry-fence"
-	epochKey  = "epoch"
 )
 
 // tries bounds how often a raised epoch is written again because another
@@ -37,6 +30,7 @@ const retryPause = time.Second
 // Fence admits changes by epoch. Safe for concurrent use.
 type Fence struct {
 	maps    typedcorev1.ConfigMapInterface
+	reads   *gather.Reader[kept]
 	refused prometheus.Counter
 	seen    prometheus.Gauge
 
@@ -46,6 +40,34 @@ type Fence struct {
 	mu      sync.RWMutex
 	largest atomic.Int64
 	loaded  atomic.Bool
+	proven  atomic.Value // of proof
+}
+
+// A Change of a leader.
+type Change struct {
+	// Epoch of the leader.
+	Epoch int64
+	// App that is changed.
+	App labels.ID
+	// Starts is true for a change after which pods of the app may run: a
+	// fence around the app refuses it to older leaders.
+	Starts bool
+	// Fences puts a fence of this epoch around the app, before the change
+	// runs.
+	Fences bool
+	// Identity of the cluster that is meant.
+	Identity string
+	// Verify asks the cluster whether it has this identity; what another one
+	// keeps counts for nothing. It is not asked again as long as the object
+	// that keeps the epochs is the same: no two clusters have one with the
+	// same UID.
+	Verify func(context.Context) error
+}
+
+// proof that a cluster keeps its epochs in the object with this UID.
+type proof struct {
+	identity string
+	object   types.UID
 }
 
 // New makes a fence; its metrics go to registry.
@@ -55,6 +77,7 @@ func New(client kubernetes.Interface, registry prometheus.Registerer) *Fence {
 		refused: prometheus.NewCounter(prometheus.CounterOpts{Name: "gantry_ipaas_stale_epochs_total", Help: "Changes refused because a newer leader has been seen."}),
 		seen:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "gantry_ipaas_epoch", Help: "Largest epoch of a leader seen."}),
 	}
+	f.reads = gather.New(f.read)
 	registry.MustRegister(f.refused, f.seen)
 	return f
 }
@@ -62,7 +85,8 @@ func New(client kubernetes.Interface, registry prometheus.Registerer) *Fence {
 // Run reads the epoch that is kept, trying again until it can, and returns.
 func (f *Fence) Run(ctx context.Context) error {
 	for {
-		if _, _, err := f.read(ctx); err == nil {
+		if k, err := f.read(ctx); err == nil {
+			f.note(k.epoch)
 			f.loaded.Store(true)
 			return nil
 		}
@@ -77,86 +101,106 @@ func (f *Fence) Run(ctx context.Context) error {
 // Largest is the largest epoch seen; ok is false before it has been read.
 func (f *Fence) Largest() (epoch int64, ok bool) { return f.largest.Load(), f.loaded.Load() }
 
-// Do runs a change of the leader with this epoch. Fault: STALE_EPOCH.
-func (f *Fence) Do(ctx context.Context, epoch int64, change func(context.Context) error) error {
-	if err := f.raise(ctx, epoch); err != nil {
+// Do runs a change if its leader may make it. Faults: STALE_EPOCH, FENCED,
+// FENCE_UNAVAILABLE, FENCE_BROKEN, and those of Verify.
+func (f *Fence) Do(ctx context.Context, c Change, change func(context.Context) error) error {
+	k, err := f.look(ctx, c)
+	if err != nil {
+		return err
+	}
+	f.note(k.epoch)
+	if k, err = f.raise(ctx, k, c); err != nil {
 		return err
 	}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	if err := f.check(epoch, f.largest.Load()); err != nil {
+	if err := f.check(c, k); err != nil {
 		return err
 	}
 	return change(ctx)
 }
 
-func (f *Fence) check(epoch, largest int64) error {
-	if epoch >= largest {
-		return nil
+// look asks the cluster which epoch it keeps, and thereby who it is. It asks
+// each time: another ipaas of the cluster may have seen a newer leader.
+func (f *Fence) look(ctx context.Context, c Change) (kept, error) {
+	k, err := f.ask(ctx)
+	if err == nil && k.object != nil && f.proven.Load() == (proof{c.Identity, k.object.UID}) {
+		return k, nil
 	}
-	f.refused.Inc()
-	return fault.Precondition("STALE_EPOCH", "the epoch %d is over, a leader with epoch %d has been seen; only the newest leader may change the cluster", epoch, largest)
+	if other := c.Verify(ctx); other != nil {
+		return kept{}, other
+	}
+	// Only what is read after the verification comes from that cluster.
+	if k, err = f.ask(ctx); err == nil && k.object != nil {
+		f.proven.Store(proof{c.Identity, k.object.UID})
+	}
+	return k, err
 }
 
-// raise makes sure that the kept epoch is at least this one, unless the kept
-// one is larger. It asks the API server each time: another ipaas of the
-// cluster may have seen a newer leader.
-func (f *Fence) raise(ctx context.Context, epoch int64) error {
-	var err error
-	for range tries {
-		var kept *corev1.ConfigMap
-		var largest int64
-		if kept, largest, err = f.read(ctx); err != nil {
-			return err
-		}
-		if epoch < largest || epoch == largest && kept != nil {
-			return nil
-		}
-		if err = f.write(ctx, kept, epoch); !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) {
-			break
-		}
+func (f *Fence) ask(ctx context.Context) (kept, error) {
+	k, err := f.reads.Get(ctx)
+	var known *fault.Error
+	if err != nil && !errors.As(err, &known) {
+		err = unavailable("read", err) // the caller's own time is over
 	}
-	if err != nil {
-		return fault.Unavailable("FENCE_UNAVAILABLE", "the epoch cannot be kept in %s/%s; try again: %w", labels.SystemNamespace, configMap, err)
+	return k, err
+}
+
+func (f *Fence) check(c Change, k kept) error {
+	if largest := f.largest.Load(); c.Epoch < largest {
+		f.refused.Inc()
+		return fault.Precondition("STALE_EPOCH", "the epoch %d is over, a leader with epoch %d has been seen; only the newest leader may change the cluster", c.Epoch, largest)
+	}
+	if around := k.apps[c.App]; c.Starts && c.Epoch < around {
+		f.refused.Inc()
+		return fault.Precondition("FENCED", "%s has been fenced by a leader with epoch %d, so one with epoch %d may not start it here", c.App.Name(), around, c.Epoch)
 	}
 	return nil
 }
 
-// read gives the kept map, nil if there is none yet, and its epoch.
-func (f *Fence) read(ctx context.Context) (*corev1.ConfigMap, int64, error) {
-	kept, err := f.maps.Get(ctx, configMap, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil, f.largest.Load(), nil
+// raise makes sure that what is kept is at least as new as the change, unless
+// the change is the older one.
+func (f *Fence) raise(ctx context.Context, k kept, c Change) (kept, error) {
+	var err error
+	for range tries {
+		next, needed := k.after(c)
+		if !needed {
+			return k, nil
+		}
+		if err = f.write(ctx, next); err == nil {
+			return next, nil
+		}
+		if !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) {
+			break
+		}
+		if k, err = f.read(ctx); err != nil {
+			return kept{}, err
+		}
+		f.note(k.epoch)
 	}
-	if err != nil {
-		return nil, 0, fault.Unavailable("FENCE_UNAVAILABLE", "the epoch cannot be read from %s/%s; try again: %w", labels.SystemNamespace, configMap, err)
-	}
-	epoch, err := strconv.ParseInt(kept.Data[epochKey], 10, 64)
-	if err != nil {
-		return nil, 0, fault.Precondition("FENCE_BROKEN", "%s/%s holds no epoch; delete it if no older leader is alive: %w", labels.SystemNamespace, configMap, err)
-	}
-	f.note(epoch)
-	return kept, epoch, nil
+	return kept{}, unavailable("kept", err)
 }
 
-// write keeps a larger epoch; the resourceVersion of what was read makes the
-// API server refuse if somebody wrote in between.
-func (f *Fence) write(ctx context.Context, kept *corev1.ConfigMap, epoch int64) error {
+// Forget takes the fence around an app away, once nothing of the app is left.
+func (f *Fence) Forget(ctx context.Context, app labels.ID) error {
 	var err error
-	if data := map[string]string{epochKey: strconv.FormatInt(epoch, 10)}; kept == nil {
-		meta := metav1.ObjectMeta{Name: configMap, Labels: map[string]string{labels.ManagedBy: labels.Manager}}
-		_, err = f.maps.Create(ctx, &corev1.ConfigMap{ObjectMeta: meta, Data: data}, metav1.CreateOptions{})
-	} else {
-		kept.Data = data
-		_, err = f.maps.Update(ctx, kept, metav1.UpdateOptions{})
+	for range tries {
+		var k kept
+		if k, err = f.read(ctx); err != nil {
+			return err
+		}
+		next, needed := k.without(app)
+		if !needed {
+			return nil
+		}
+		if err = f.write(ctx, next); !apierrors.IsConflict(err) {
+			break
+		}
 	}
-	if apierrors.IsNotFound(err) {
-		return errors.Join(fmt.Errorf("the namespace %s is missing; apply ipaas' roles", labels.SystemNamespace), err)
+	if err != nil {
+		return unavailable("kept", err)
 	}
-	if err == nil {
-		f.note(epoch)
-	}
-	return err
+	return nil
 }
 
 // note remembers an epoch that is kept, once every change of older leaders has

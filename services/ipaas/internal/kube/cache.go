@@ -22,13 +22,15 @@ import (
 )
 
 // Cache holds live copies of the cluster's pods, nodes and Gantry's
-// deployments. While the API server is away it keeps what it knew last.
+// deployments and services. While the API server is away it keeps what it knew
+// last.
 type Cache struct {
 	config      CacheConfig
 	pin         *pin
 	pods        *mirror[Pod]
 	nodes       *mirror[Node]
 	deployments *mirror[Deployment]
+	services    *mirror[service]
 }
 
 // CacheConfig is what NewCache needs; every field is required.
@@ -48,6 +50,7 @@ func NewCache(c CacheConfig) *Cache {
 		pods:        newMirror(toPod, c.Pods),
 		nodes:       newMirror(toNode, func([]Change[Node]) {}),
 		deployments: newMirror(toDeployment, func([]Change[Deployment]) {}),
+		services:    newMirror(toService, func([]Change[service]) {}),
 	}
 }
 
@@ -93,6 +96,14 @@ func (c *Cache) reflectors(end context.CancelCauseFunc) []*cache.Reflector {
 			},
 			watch: apps.Deployments(all).Watch,
 		}),
+		c.reflector("services", &corev1.Service{}, c.services, source{
+			end:      end,
+			selector: labels.Selector,
+			list: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+				return core.Services(all).List(ctx, o)
+			},
+			watch: core.Services(all).Watch,
+		}),
 	}
 }
 
@@ -106,7 +117,8 @@ func (c *Cache) reflector(kind string, expected runtime.Object, into cache.Refle
 }
 
 // Synced tells whether everything has been read once; if not, missing names
-// the kinds that have not. Nothing may be answered before (rule K1).
+// the kinds that have not. Nothing may be answered before (rule K1). Services
+// are not waited for: nothing is answered from them, they only save writes.
 func (c *Cache) Synced() (synced bool, missing string) {
 	var open []string
 	for _, k := range []struct {
@@ -137,6 +149,20 @@ func (c *Cache) EachDeployment(f func(Deployment)) {
 			f(d)
 		}
 	})
+}
+
+// hasDeployment tells whether an app's Deployment was there when the cluster
+// was heard of last.
+func (c *Cache) hasDeployment(id labels.ID) bool {
+	_, ok := c.deployments.get(id.Namespace() + "/" + id.App)
+	return ok
+}
+
+// serviceShape gives the shape of an app's Service when the cluster was heard
+// of last, "" if there was none; ok is false while that is not known.
+func (c *Cache) serviceShape(id labels.ID) (shape string, ok bool) {
+	s, _ := c.services.get(id.Namespace() + "/" + id.App)
+	return s.Shape, c.services.isSynced()
 }
 
 // source lists and watches one kind, and says once when that begins to fail.

@@ -43,6 +43,14 @@ func (m *mirror[T]) each(f func(T)) {
 	}
 }
 
+// get gives one object by its namespace/name.
+func (m *mirror[T]) get(key string) (v T, ok bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	v, ok = m.items[key]
+	return v, ok
+}
+
 // isSynced tells whether a whole list has arrived.
 func (m *mirror[T]) isSynced() bool {
 	m.mu.RLock()

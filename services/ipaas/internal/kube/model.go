@@ -35,6 +35,11 @@ type Pod struct {
 	// What keeps it from running, as a sentence without its name; "" if
 	// nothing does.
 	Trouble string
+	// Unix seconds since when no node takes it; 0: one has, or the scheduler
+	// has not tried.
+	Unschedulable int64
+	// Why, in the scheduler's words.
+	UnschedulableReason string
 }
 
 // Serves tells whether the pod is an endpoint. A pod that has been asked to
@@ -50,6 +55,8 @@ type Node struct {
 	Ready bool
 	// Thousandths of a CPU, bytes.
 	MilliCPU, MemoryBytes int64
+	// How many pods it takes.
+	MaxPods int64
 	// host:port of its kubelet; "" when it tells none.
 	Kubelet string
 }
@@ -88,6 +95,11 @@ func toPod(obj any) (Pod, error) {
 	pod.Phase, pod.Trouble = diagnose(p)
 	pod.Ready = condition(p, corev1.PodReady).Status == corev1.ConditionTrue
 	pod.IP = address(p)
+	// Other reasons, a gate or an error of the scheduler, say nothing about
+	// room.
+	if c := condition(p, corev1.PodScheduled); c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
+		pod.Unschedulable, pod.UnschedulableReason = since(c, p), c.Message
+	}
 	for _, c := range p.Status.ContainerStatuses {
 		pod.Restarts += c.RestartCount
 	}
@@ -104,6 +116,15 @@ func condition(p *corev1.Pod, kind corev1.PodConditionType) corev1.PodCondition 
 		}
 	}
 	return corev1.PodCondition{}
+}
+
+// since is when a condition turned; a pod without that time has had it from
+// the beginning.
+func since(c corev1.PodCondition, p *corev1.Pod) int64 {
+	if c.LastTransitionTime.IsZero() {
+		return p.CreationTimestamp.Unix()
+	}
+	return c.LastTransitionTime.Unix()
 }
 
 func address(p *corev1.Pod) netip.Addr {
@@ -124,6 +145,7 @@ func toNode(obj any) (Node, error) {
 		Name:        n.Name,
 		MilliCPU:    n.Status.Allocatable.Cpu().MilliValue(),
 		MemoryBytes: n.Status.Allocatable.Memory().Value(),
+		MaxPods:     n.Status.Allocatable.Pods().Value(),
 		Kubelet:     kubelet(n),
 	}
 	for _, c := range n.Status.Conditions {
@@ -154,13 +176,9 @@ func toDeployment(obj any) (Deployment, error) {
 	if !ours {
 		return Deployment{}, nil
 	}
-	wanted := int32(1)
-	if d.Spec.Replicas != nil {
-		wanted = *d.Spec.Replicas
-	}
 	return Deployment{
 		App: id, Release: release,
-		Replicas: wanted, Total: d.Status.Replicas, Updated: d.Status.UpdatedReplicas,
+		Replicas: wanted(d), Total: d.Status.Replicas, Updated: d.Status.UpdatedReplicas,
 		Ready: d.Status.ReadyReplicas, Available: d.Status.AvailableReplicas,
 		Observed: d.Status.ObservedGeneration >= d.Generation,
 		Trouble:  deploymentTrouble(d),

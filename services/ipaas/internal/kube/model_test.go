@@ -6,7 +6,10 @@ import (
 	"testing"
 
 	"gantry.dev/pkg/fault"
+	ipaasv1 "gantry.dev/proto/gen/gantry/ipaas/v1"
+	gantryv1 "gantry.dev/proto/gen/gantry/v1"
 	"gantry.dev/services/ipaas/internal/labels"
+	"gantry.dev/services/ipaas/internal/render"
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 	appsv1 "k8s.io/api/apps/v1"
@@ -15,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -103,6 +107,80 @@ func TestPodOfAnotherCountsOnlyItsRequests(t *testing.T) {
 	want := Pod{Namespace: "kube-system", Name: "dns", UID: "u", Node: "n1", MilliCPU: 100, MemoryBytes: 64 << 20}
 	if err != nil || p != want || p.Serves() {
 		t.Errorf("%v %v, want %v", p, err, want)
+	}
+}
+
+func TestUnschedulableIsWhatNoNodeTakes(t *testing.T) {
+	id := labels.ID{Project: "pay", App: "web"}
+	turned := metav1.Unix(500, 0)
+	pod := func(c corev1.PodCondition) Pod {
+		p, err := toPod(&corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "gantry-pay", Name: "web-1", Labels: id.All(1), CreationTimestamp: metav1.Unix(400, 0)},
+			Status:     corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{c}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	condition := corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: "0/3 nodes", LastTransitionTime: turned}
+	if p := pod(condition); p.Unschedulable != 500 || p.UnschedulableReason != "0/3 nodes" {
+		t.Errorf("%+v, want since 500", p)
+	}
+	condition.LastTransitionTime = metav1.Time{}
+	if p := pod(condition); p.Unschedulable != 400 {
+		t.Errorf("%+v, want since it was made", p)
+	}
+	condition.Reason = corev1.PodReasonSchedulingGated
+	if p := pod(condition); p.Unschedulable != 0 {
+		t.Errorf("%+v: a gate is no lack of room", p)
+	}
+	condition.Status, condition.Reason = corev1.ConditionTrue, ""
+	if p := pod(condition); p.Unschedulable != 0 {
+		t.Errorf("%+v: it has a node", p)
+	}
+}
+
+// A Service that is as Gantry would apply it is known as such, whatever the
+// API server has filled in; any change of what Gantry sets shows.
+func TestShapeOfAService(t *testing.T) {
+	objects, err := render.Render("site-a", &ipaasv1.Workload{
+		App: "projects/pay/apps/web", Image: "i", Spec: &gantryv1.AppSpec{Ports: []*gantryv1.Port{{Name: "http", Port: 80}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wanted, err := wantedShape(objects.Service)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := labels.ID{Project: "pay", App: "web"}
+	live := func() *corev1.Service {
+		return &corev1.Service{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "gantry-pay", Name: "web", UID: "u", Labels: id.All(0), Annotations: map[string]string{"a": "b"}},
+			Spec: corev1.ServiceSpec{
+				Type: corev1.ServiceTypeClusterIP, ClusterIP: "10.96.0.7", Selector: id.Selector(), SessionAffinity: corev1.ServiceAffinityNone,
+				Ports: []corev1.ServicePort{{Name: "http", Protocol: corev1.ProtocolTCP, Port: 80, TargetPort: intstr.FromInt32(80)}},
+			},
+		}
+	}
+	for name, change := range map[string]func(*corev1.Service){
+		"":              func(*corev1.Service) {},
+		"another port":  func(s *corev1.Service) { s.Spec.Ports[0].Port = 81 },
+		"one more port": func(s *corev1.Service) { s.Spec.Ports = append(s.Spec.Ports, corev1.ServicePort{Name: "x"}) },
+		"selector":      func(s *corev1.Service) { s.Spec.Selector = map[string]string{"app": "other"} },
+		"type":          func(s *corev1.Service) { s.Spec.Type = corev1.ServiceTypeNodePort },
+		"labels":        func(s *corev1.Service) { s.Labels = nil },
+	} {
+		s := live()
+		change(s)
+		got, err := toService(s)
+		if err != nil || (got.Shape == wanted) != (name == "") {
+			t.Errorf("%q changed: %v, %s, wanted %s", name, err, got.Shape, wanted)
+		}
+	}
+	if none, err := wantedShape(nil); none != "" || err != nil {
+		t.Errorf("no service: %q %v", none, err)
 	}
 }
 

@@ -22,6 +22,7 @@ func TestAnotherClusterIsNotOurs(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a kube-apiserver; left out by -short")
 	}
+	t.Parallel() // most of it is waiting for its API server
 	c := kubetest.Start(t)
 	c.GrantIpaas()
 	addPod(t, c, "gantry-pay", "web-1")

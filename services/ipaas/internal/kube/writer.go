@@ -3,28 +3,58 @@ package kube
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"sync"
+	"time"
 
 	"gantry.dev/pkg/fault"
+	"gantry.dev/services/ipaas/internal/gather"
 	"gantry.dev/services/ipaas/internal/labels"
 	"gantry.dev/services/ipaas/internal/render"
+	"golang.org/x/sync/singleflight"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/client-go/kubernetes"
 )
 
 // FieldManager is the name under which Gantry owns fields (rule K4).
 const FieldManager = "gantry"
 
-// deleteTries bounds how often a deletion is repeated because the object
-// changed between reading and deleting it.
-const deleteTries = 5
+// namespaceTimeout bounds the apply of a namespace for all that wait for it.
+const namespaceTimeout = 5 * time.Second
 
-// Writer changes the cluster. Every write first makes sure that it is the
-// cluster that the caller means.
-type Writer struct{ client kubernetes.Interface }
+// Writer changes the cluster. Every call brings the app's objects further
+// towards the wanted state and can be repeated: a crash between any two
+// requests leaves what the next call completes (rule K5).
+type Writer struct {
+	WriterConfig
+	identity *gather.Reader[string]
+	services *written
+	flights  singleflight.Group
+
+	mu sync.Mutex
+	// Namespaces that this ipaas has applied.
+	namespaces map[string]bool
+}
+
+// WriterConfig is what NewWriter needs; every field is required.
+type WriterConfig struct {
+	Client kubernetes.Interface
+	// Cache saves writes of what is there already. It may be stale or empty.
+	Cache  *Cache
+	Logger *slog.Logger
+}
 
 // NewWriter makes a writer.
-func NewWriter(client kubernetes.Interface) *Writer { return &Writer{client: client} }
+func NewWriter(c WriterConfig) *Writer {
+	return &Writer{
+		WriterConfig: c,
+		identity:     gather.New(func(ctx context.Context) (string, error) { return Identity(ctx, c.Client) }),
+		services:     &written{shapes: map[labels.ID]string{}},
+		namespaces:   map[string]bool{},
+	}
+}
 
 // Identity reads the UID of the kube-system namespace from the API server.
 func Identity(ctx context.Context, client kubernetes.Interface) (string, error) {
@@ -37,9 +67,9 @@ func Identity(ctx context.Context, client kubernetes.Interface) (string, error) 
 
 // Check asks the cluster who it is. Fault: WRONG_CLUSTER.
 func (w *Writer) Check(ctx context.Context, identity string) error {
-	got, err := Identity(ctx, w.client)
+	got, err := w.identity.Get(ctx)
 	if err != nil {
-		return err
+		return asFault(err, "read the identity of the cluster")
 	}
 	if got != identity {
 		return fault.Precondition("WRONG_CLUSTER", "this is the cluster %s, the call is meant for %s; correct the address of the cluster's ipaas", got, identity)
@@ -49,98 +79,94 @@ func (w *Writer) Check(ctx context.Context, identity string) error {
 
 // Apply brings the objects of an app to the wanted state. A field that another
 // manager owns with another value is an error and stays as it is (rule K4).
-func (w *Writer) Apply(ctx context.Context, o render.Objects) (Deployment, error) {
-	options := metav1.ApplyOptions{FieldManager: FieldManager}
-	ns, name := *o.Deployment.Namespace, *o.Deployment.Name
-	if _, err := w.client.CoreV1().Namespaces().Apply(ctx, o.Namespace, options); err != nil {
-		return Deployment{}, faultOf(err, "apply the namespace "+ns)
+// The Deployment is always applied, so that such a field is always noticed;
+// the Service needs nothing of it and goes beside it.
+func (w *Writer) Apply(ctx context.Context, id labels.ID, o render.Objects) (Deployment, error) {
+	var applied Deployment
+	err := w.inNamespace(ctx, o.Namespace, id, func() error {
+		service := make(chan error, 1)
+		go func() { service <- w.applyService(ctx, id, o.Service) }()
+		var err error
+		applied, err = w.applyDeployment(ctx, id, o)
+		return firstOf(<-service, err)
+	})
+	return applied, err
+}
+
+// applyDeployment applies what its pods need first.
+func (w *Writer) applyDeployment(ctx context.Context, id labels.ID, o render.Objects) (Deployment, error) {
+	if o.Config != nil {
+		_, release, _ := labels.Of(id.Namespace(), o.Config.Labels)
+		if _, err := w.ensureConfig(ctx, o.Config, release); err != nil {
+			return Deployment{}, err
+		}
 	}
-	if err := w.applyService(ctx, o, options); err != nil {
-		return Deployment{}, err
-	}
-	d, err := w.client.AppsV1().Deployments(ns).Apply(ctx, o.Deployment, options)
+	d, err := w.Client.AppsV1().Deployments(id.Namespace()).Apply(ctx, o.Deployment, metav1.ApplyOptions{FieldManager: FieldManager})
 	if err != nil {
-		return Deployment{}, faultOf(err, fmt.Sprintf("apply the deployment %s/%s", ns, name))
+		return Deployment{}, applyFault(err, id)
 	}
 	return toDeployment(d)
 }
 
-// applyService also removes the service of an app that has no ports any more.
-func (w *Writer) applyService(ctx context.Context, o render.Objects, options metav1.ApplyOptions) error {
-	ns, name := *o.Deployment.Namespace, *o.Deployment.Name
-	if o.Service == nil {
-		return w.delete(ctx, w.service(ns, name))
+// applyFault tells a Deployment that has changed since it was read from one
+// that somebody else owns.
+func applyFault(err error, id labels.ID) error {
+	if apierrors.IsConflict(err) && !apierrors.HasStatusCause(err, metav1.CauseTypeFieldManagerConflict) {
+		return fault.Conflict("WORKLOAD_CHANGED", "%s has been changed at the same time; look at it and try again: %w", id.Name(), err)
 	}
-	_, err := w.client.CoreV1().Services(ns).Apply(ctx, o.Service, options)
-	return faultOf(err, fmt.Sprintf("apply the service %s/%s", ns, name))
+	return faultOf(err, fmt.Sprintf("apply the deployment %s/%s", id.Namespace(), id.App))
 }
 
-// Delete removes an app's objects; what is not there is no error. The
-// namespace stays: it belongs to the project. Fault: NOT_GANTRYS.
-func (w *Writer) Delete(ctx context.Context, id labels.ID) error {
-	if err := w.delete(ctx, w.deployment(id.Namespace(), id.App)); err != nil {
-		return err
-	}
-	return w.delete(ctx, w.service(id.Namespace(), id.App))
-}
-
-// object is one object that may have to be deleted.
-type object struct {
-	what   string
-	get    func(context.Context) (metav1.Object, error)
-	delete func(context.Context, metav1.DeleteOptions) error
-}
-
-func (w *Writer) deployment(ns, name string) object {
-	client := w.client.AppsV1().Deployments(ns)
-	return object{
-		what:   fmt.Sprintf("the deployment %s/%s", ns, name),
-		get:    func(ctx context.Context) (metav1.Object, error) { return client.Get(ctx, name, metav1.GetOptions{}) },
-		delete: func(ctx context.Context, o metav1.DeleteOptions) error { return client.Delete(ctx, name, o) },
-	}
-}
-
-func (w *Writer) service(ns, name string) object {
-	client := w.client.CoreV1().Services(ns)
-	return object{
-		what:   fmt.Sprintf("the service %s/%s", ns, name),
-		get:    func(ctx context.Context) (metav1.Object, error) { return client.Get(ctx, name, metav1.GetOptions{}) },
-		delete: func(ctx context.Context, o metav1.DeleteOptions) error { return client.Delete(ctx, name, o) },
-	}
-}
-
-// delete reads the object from the API server and deletes exactly what it has
-// read (rule K1).
-func (w *Writer) delete(ctx context.Context, o object) error {
-	var err error
-	for range deleteTries {
-		var gone bool
-		if gone, err = w.deleteOnce(ctx, o); gone || !apierrors.IsConflict(err) {
-			break
+// inNamespace runs f where the namespace is there. An app whose Deployment is
+// known has one; should it be gone nevertheless, f fails with "not found",
+// since an apply itself creates what is missing.
+func (w *Writer) inNamespace(ctx context.Context, namespace *corev1ac.NamespaceApplyConfiguration, id labels.ID, f func() error) error {
+	if !w.Cache.hasDeployment(id) && !w.hasApplied(*namespace.Name) {
+		if err := w.applyNamespace(ctx, namespace); err != nil {
+			return err
 		}
 	}
-	return asFault(err, "delete "+o.what)
+	err := f()
+	if !apierrors.IsNotFound(err) {
+		return err
+	}
+	if err := w.applyNamespace(ctx, namespace); err != nil {
+		return err
+	}
+	return f()
 }
 
-func (w *Writer) deleteOnce(ctx context.Context, o object) (gone bool, err error) {
-	live, err := o.get(ctx)
-	if apierrors.IsNotFound(err) {
-		return true, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	if _, _, ours := labels.Of(live.GetNamespace(), live.GetLabels()); !ours {
-		return false, fault.Precondition("NOT_GANTRYS", "%s does not carry Gantry's labels, so it is left alone; delete it by hand if it is not needed", o.what)
-	}
-	uid, version := live.GetUID(), live.GetResourceVersion()
-	background := metav1.DeletePropagationBackground
-	err = o.delete(ctx, metav1.DeleteOptions{
-		Preconditions:     &metav1.Preconditions{UID: &uid, ResourceVersion: &version},
-		PropagationPolicy: &background,
+func (w *Writer) hasApplied(namespace string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.namespaces[namespace]
+}
+
+// applyNamespace lets many new apps of a project share one apply.
+func (w *Writer) applyNamespace(ctx context.Context, namespace *corev1ac.NamespaceApplyConfiguration) error {
+	_, err, _ := w.flights.Do(*namespace.Name, func() (any, error) {
+		// The caller that happens to be first may leave.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), namespaceTimeout)
+		defer cancel()
+		_, err := w.Client.CoreV1().Namespaces().Apply(ctx, namespace, metav1.ApplyOptions{FieldManager: FieldManager})
+		return nil, err
 	})
-	if apierrors.IsNotFound(err) {
-		return true, nil
+	if err != nil {
+		return faultOf(err, "apply the namespace "+*namespace.Name)
 	}
-	return err == nil, err
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.namespaces[*namespace.Name] = true
+	return nil
+}
+
+// firstOf gives the first error, the others being of the same cause or told
+// by the next try.
+func firstOf(all ...error) error {
+	for _, err := range all {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

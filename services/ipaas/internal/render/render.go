@@ -26,6 +26,9 @@ const (
 // revisions that a Deployment keeps: Gantry's own releases are the history.
 const revisions = 3
 
+// maxMinReady bounds how long a rollout waits for each new pod, in seconds.
+const maxMinReady = 10
+
 // Container is the name of the app's container.
 const Container = "app"
 
@@ -35,12 +38,25 @@ type Objects struct {
 	Deployment *appsac.DeploymentApplyConfiguration
 	// Nil for an app without ports.
 	Service *corev1ac.ServiceApplyConfiguration
+	// Nil for an app without configuration files.
+	Config *corev1ac.ConfigMapApplyConfiguration
+	// At most one copy may run, ever (rule C5).
+	Single bool
 }
 
 // Render gives the objects of a workload in the cluster with this id. Faults:
-// APP_NAME, PROJECT_RESERVED, QUANTITY.
+// APP_NAME, PROJECT_RESERVED, QUANTITY, SINGLE_REPLICAS, CONFIG_PATH,
+// CONFIG_TOO_LARGE.
 func Render(cluster string, w *ipaasv1.Workload) (Objects, error) {
 	id, err := labels.Parse(w.GetApp())
+	if err != nil {
+		return Objects{}, err
+	}
+	single := w.GetSpec().GetClass() == gantryv1.AppClass_APP_CLASS_SINGLE
+	if single && w.GetReplicas() > 1 {
+		return Objects{}, fault.Invalid("SINGLE_REPLICAS", "%s is of class SINGLE, so it has one replica at most, not %d; ask for one, or change its class", id.Name(), w.GetReplicas())
+	}
+	config, err := Config(w.GetApp(), w.GetRelease(), w.GetSpec().GetFiles())
 	if err != nil {
 		return Objects{}, err
 	}
@@ -49,34 +65,72 @@ func Render(cluster string, w *ipaasv1.Workload) (Objects, error) {
 		return Objects{}, err
 	}
 	return Objects{
-		Namespace: corev1ac.Namespace(id.Namespace()).
-			WithLabels(map[string]string{labels.Project: id.Project, labels.ManagedBy: labels.Manager}),
+		Namespace:  Namespace(id),
 		Deployment: deployment(id, w, container),
 		Service:    service(id, w.GetSpec().GetPorts()),
+		Config:     config,
+		Single:     single,
 	}, nil
 }
 
+// Namespace gives the namespace of an app's project.
+func Namespace(id labels.ID) *corev1ac.NamespaceApplyConfiguration {
+	return corev1ac.Namespace(id.Namespace()).
+		WithLabels(map[string]string{labels.Project: id.Project, labels.ManagedBy: labels.Manager})
+}
+
 func deployment(id labels.ID, w *ipaasv1.Workload, c *corev1ac.ContainerApplyConfiguration) *appsac.DeploymentApplyConfiguration {
-	all := id.All(w.GetRelease())
+	all, spec := id.All(w.GetRelease()), w.GetSpec()
 	pod := corev1ac.PodSpec().
-		WithContainers(c).
-		WithTerminationGracePeriodSeconds(drain(w.GetSpec()) + grace(w.GetSpec())).
+		WithContainers(c.WithVolumeMounts(mounts(spec.GetFiles())...)).
+		WithVolumes(volumes(id, spec.GetFiles())...).
+		WithTopologySpreadConstraints(overNodes(id)).
+		WithTerminationGracePeriodSeconds(drain(spec) + grace(spec)).
 		WithAutomountServiceAccountToken(false).
 		WithEnableServiceLinks(false)
-	// A new pod must be ready before an old one goes.
-	strategy := appsac.DeploymentStrategy().
-		WithType(appsv1.RollingUpdateDeploymentStrategyType).
-		WithRollingUpdate(appsac.RollingUpdateDeployment().
-			WithMaxUnavailable(intstr.FromInt32(0)).
-			WithMaxSurge(intstr.FromString("25%")))
 	return appsac.Deployment(id.App, id.Namespace()).
 		WithLabels(all).
 		WithSpec(appsac.DeploymentSpec().
 			WithReplicas(w.GetReplicas()).
 			WithRevisionHistoryLimit(revisions).
-			WithStrategy(strategy).
+			WithMinReadySeconds(minReady(spec)).
+			WithStrategy(strategy(spec.GetClass())).
 			WithSelector(metaac.LabelSelector().WithMatchLabels(id.Selector())).
 			WithTemplate(corev1ac.PodTemplateSpec().WithLabels(all).WithSpec(pod)))
+}
+
+// strategy replaces pods: a new one must be ready before an old one goes. Of a
+// class SINGLE app the old one must be gone before the new one starts.
+func strategy(class gantryv1.AppClass) *appsac.DeploymentStrategyApplyConfiguration {
+	if class == gantryv1.AppClass_APP_CLASS_SINGLE {
+		return appsac.DeploymentStrategy().WithType(appsv1.RecreateDeploymentStrategyType)
+	}
+	return appsac.DeploymentStrategy().
+		WithType(appsv1.RollingUpdateDeploymentStrategyType).
+		WithRollingUpdate(appsac.RollingUpdateDeployment().
+			WithMaxUnavailable(intstr.FromInt32(0)).
+			WithMaxSurge(intstr.FromString("25%")))
+}
+
+// minReady is how many seconds a new pod must be ready before it replaces an
+// old one: one period of its check, so that it has passed twice. Otherwise a
+// release that dies right after its start would replace all pods that serve.
+func minReady(s *gantryv1.AppSpec) int32 {
+	return int32(min(orDefault(s.GetReadiness().GetPeriodSeconds(), defaultPeriod), maxMinReady))
+}
+
+// overNodes spreads an app's pods over nodes as far as there is room, so that
+// a lost node takes few of them along. Pods of different templates are counted
+// apart: during a rollout the old ones, which go anyway, should not decide.
+// Zones are left out on purpose: with two constraints Kubernetes ignores nodes
+// without a zone label, and so all nodes of many clusters.
+func overNodes(id labels.ID) *corev1ac.TopologySpreadConstraintApplyConfiguration {
+	return corev1ac.TopologySpreadConstraint().
+		WithMaxSkew(1).
+		WithTopologyKey(corev1.LabelHostname).
+		WithWhenUnsatisfiable(corev1.ScheduleAnyway).
+		WithLabelSelector(metaac.LabelSelector().WithMatchLabels(id.Selector())).
+		WithMatchLabelKeys(appsv1.DefaultDeploymentUniqueLabelKey)
 }
 
 func container(cluster string, id labels.ID, w *ipaasv1.Workload) (*corev1ac.ContainerApplyConfiguration, error) {

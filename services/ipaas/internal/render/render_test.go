@@ -37,14 +37,25 @@ func full() *ipaasv1.Workload {
 		},
 		Ports:     []*gantryv1.Port{{Name: "http", Port: 8080}, {Name: "admin", Port: 9000}},
 		Readiness: &gantryv1.HealthCheck{HttpPath: "/ready?deep=1", Port: 8080},
-		Liveness:  &gantryv1.HealthCheck{Port: 9000, PeriodSeconds: 10, TimeoutSeconds: 1, FailureThreshold: 5, InitialDelaySeconds: 20},
+		Files: []*gantryv1.ConfigFile{
+			{Path: "/etc/web/web.toml", Content: "mode = \"fast\"\n"}, {Path: "/etc/motd", Content: "hello"},
+		},
+		Liveness: &gantryv1.HealthCheck{Port: 9000, PeriodSeconds: 10, TimeoutSeconds: 1, FailureThreshold: 5, InitialDelaySeconds: 20},
 	}
 	return w
 }
 
-// rule K6 (the sleep before SIGTERM), rule K4 (replicas have one writer)
+// single is an app of which at most one copy may run.
+func single() *ipaasv1.Workload {
+	w := least()
+	w.Replicas, w.Spec.Class = 1, gantryv1.AppClass_APP_CLASS_SINGLE
+	return w
+}
+
+// rule K6 (the sleep before SIGTERM), rule K4 (replicas have one writer),
+// rule C5 (the old pod of a single app is gone before the new one starts)
 func TestGolden(t *testing.T) {
-	for name, w := range map[string]*ipaasv1.Workload{"least": least(), "full": full()} {
+	for name, w := range map[string]*ipaasv1.Workload{"least": least(), "full": full(), "single": single()} {
 		t.Run(name, func(t *testing.T) {
 			objects, err := render.Render("site-a", w)
 			if err != nil {
@@ -58,6 +69,9 @@ func TestGolden(t *testing.T) {
 func text(t *testing.T, o render.Objects) string {
 	t.Helper()
 	objects := []any{o.Namespace, o.Deployment}
+	if o.Config != nil {
+		objects = append(objects, o.Config)
+	}
 	if o.Service != nil {
 		objects = append(objects, o.Service)
 	}
@@ -93,9 +107,12 @@ func TestWhatIsRefused(t *testing.T) {
 		change func(*ipaasv1.Workload)
 		reason string
 	}{
-		"no app":              {func(w *ipaasv1.Workload) { w.App = "projects/pay" }, "APP_NAME"},
-		"too deep":            {func(w *ipaasv1.Workload) { w.App = "projects/pay/apps/web/releases/1" }, "APP_NAME"},
-		"Gantry's own":        {func(w *ipaasv1.Workload) { w.App = "projects/system/apps/web" }, "PROJECT_RESERVED"},
+		"no app":       {func(w *ipaasv1.Workload) { w.App = "projects/pay" }, "APP_NAME"},
+		"too deep":     {func(w *ipaasv1.Workload) { w.App = "projects/pay/apps/web/releases/1" }, "APP_NAME"},
+		"Gantry's own": {func(w *ipaasv1.Workload) { w.App = "projects/system/apps/web" }, "PROJECT_RESERVED"},
+		"two of one": {func(w *ipaasv1.Workload) {
+			w.Spec.Class = gantryv1.AppClass_APP_CLASS_SINGLE
+		}, "SINGLE_REPLICAS"},
 		"CPU is no quantity":  {func(w *ipaasv1.Workload) { w.Spec.Resources = &gantryv1.Resources{Cpu: "much"} }, "QUANTITY"},
 		"memory is none":      {func(w *ipaasv1.Workload) { w.Spec.Resources = &gantryv1.Resources{Memory: "1Xi"} }, "QUANTITY"},
 		"the CPU limit, also": {func(w *ipaasv1.Workload) { w.Spec.Resources = &gantryv1.Resources{CpuLimit: "two"} }, "QUANTITY"},

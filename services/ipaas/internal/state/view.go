@@ -3,6 +3,7 @@ package state
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -21,12 +22,14 @@ func Nodes(nodes func(func(kube.Node)), pods func(func(kube.Pod)), usage func(no
 		all[n.Name] = &gantryv1.NodeCapacity{
 			Name: n.Name, Ready: n.Ready,
 			AllocatableMilliCpu: n.MilliCPU, AllocatableMemoryBytes: n.MemoryBytes,
+			MaxPods: int32(min(n.MaxPods, math.MaxInt32)),
 		}
 	})
 	pods(func(p kube.Pod) {
 		if n := all[p.Node]; n != nil && !p.Finished {
 			n.RequestedMilliCpu += p.MilliCPU
 			n.RequestedMemoryBytes += p.MemoryBytes
+			n.Pods++
 		}
 	})
 	list := make([]*gantryv1.NodeCapacity, 0, len(all))
@@ -85,11 +88,32 @@ func Workloads(deployments func(func(kube.Deployment)), pods func(func(kube.Pod)
 
 // Workload gives the state of one app; troubled are its pods that do not run.
 func Workload(d kube.Deployment, troubled []kube.Pod) *ipaasv1.WorkloadState {
-	return &ipaasv1.WorkloadState{
+	w := &ipaasv1.WorkloadState{
 		App: d.App.Name(), Release: d.Release, Replicas: d.Replicas,
 		ReadyReplicas: d.Ready, UpdatedReplicas: d.Updated, AvailableReplicas: d.Available,
 		Settled: d.Observed && d.Updated == d.Replicas && d.Available == d.Replicas && d.Total == d.Replicas,
 		Message: message(d, troubled),
+	}
+	unschedulable(w, troubled)
+	return w
+}
+
+// unschedulable counts the pods that no node takes, and lets the one that has
+// waited longest speak, of several the first by name.
+func unschedulable(w *ipaasv1.WorkloadState, troubled []kube.Pod) {
+	var first kube.Pod
+	for _, p := range troubled {
+		if p.Unschedulable == 0 {
+			continue
+		}
+		if w.UnschedulableReplicas == 0 || cmp.Or(cmp.Compare(p.Unschedulable, first.Unschedulable), cmp.Compare(p.Name, first.Name)) < 0 {
+			first = p
+		}
+		w.UnschedulableReplicas++
+	}
+	if w.UnschedulableReplicas > 0 {
+		w.UnschedulableSince = timestamppb.New(time.Unix(first.Unschedulable, 0))
+		w.UnschedulableReason = first.UnschedulableReason
 	}
 }
 

@@ -25,7 +25,7 @@ func each[T any](list ...T) func(func(T)) {
 }
 
 func TestNodes(t *testing.T) {
-	nodes := each(kube.Node{Name: "n2", MilliCPU: 2000, MemoryBytes: 20}, kube.Node{Name: "n1", Ready: true, MilliCPU: 1000, MemoryBytes: 10})
+	nodes := each(kube.Node{Name: "n2", MilliCPU: 2000, MemoryBytes: 20}, kube.Node{Name: "n1", Ready: true, MilliCPU: 1000, MemoryBytes: 10, MaxPods: 110})
 	pods := each(
 		kube.Pod{Node: "n1", MilliCPU: 100, MemoryBytes: 1},
 		kube.Pod{Node: "n1", MilliCPU: 200, MemoryBytes: 2, Terminating: true},
@@ -43,6 +43,7 @@ func TestNodes(t *testing.T) {
 		{
 			Name: "n1", Ready: true, AllocatableMilliCpu: 1000, AllocatableMemoryBytes: 10,
 			RequestedMilliCpu: 300, RequestedMemoryBytes: 3, UsedMilliCpu: 50, UsedMemoryBytes: 5,
+			MaxPods: 110, Pods: 2,
 		},
 		{Name: "n2", AllocatableMilliCpu: 2000, AllocatableMemoryBytes: 20},
 	}
@@ -79,6 +80,26 @@ func TestMessageIsTheLeafCause(t *testing.T) {
 		if got := state.Workloads(each(d), each(tc.pods...))[0].GetMessage(); got != tc.want {
 			t.Errorf("%s: %q, want %q", name, got, tc.want)
 		}
+	}
+}
+
+func TestUnschedulable(t *testing.T) {
+	d := kube.Deployment{App: web, Release: 2}
+	pod := func(name string, since int64, why string) kube.Pod {
+		return kube.Pod{App: web, Name: name, Release: 2, Unschedulable: since, UnschedulableReason: why, Trouble: "Unschedulable: " + why}
+	}
+	ending := pod("0", 1, "ending")
+	ending.Terminating = true
+	crashing := kube.Pod{App: web, Name: "1", Release: 2, Trouble: "CrashLoopBackOff"}
+	foreign := pod("2", 1, "another app's")
+	foreign.App.App = "other"
+	got := state.Workloads(each(d), each(ending, crashing, foreign, pod("c", 300, "newest"), pod("b", 200, "no room"), pod("a", 200, "no node")))[0]
+	if got.GetUnschedulableReplicas() != 3 || got.GetUnschedulableSince().GetSeconds() != 200 || got.GetUnschedulableReason() != "no node" {
+		t.Errorf("%v, want 3 since 200: no node", got)
+	}
+	got = state.Workloads(each(d), each(ending, crashing, foreign))[0]
+	if got.GetUnschedulableReplicas() != 0 || got.GetUnschedulableSince() != nil || got.GetUnschedulableReason() != "" {
+		t.Errorf("%v, want none", got)
 	}
 }
 

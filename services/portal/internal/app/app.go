@@ -117,6 +117,7 @@ func newServer(ctx context.Context, cfg Config, conn *grpc.ClientConn) (*server,
 	catalog, identified := methods.New(), backend.Identify(conn)
 	grpcServer := proxy.New(proxy.Config{
 		Gate: gate, Backend: identified, Methods: catalog, Audit: log, MaxMessageBytes: maxBodyBytes,
+		Ready: func() bool { return ready(conn) },
 	})
 	api, err := rest.New(ctx, rest.Config{
 		Gate: gate, Backend: identified, Methods: catalog, Audit: log, MaxBodyBytes: maxBodyBytes,

@@ -226,10 +226,26 @@ func TestRESTWatchIsOneObjectPerLine(t *testing.T) {
 
 func TestHealthAndReflection(t *testing.T) {
 	h, _ := start(t)
-	conn := h.dial(h.token())
-	if _, err := healthv1.NewHealthClient(conn).Check(t.Context(), &healthv1.HealthCheckRequest{}); err != nil {
-		t.Error(err)
+	// What probes a server has no token.
+	open := healthv1.NewHealthClient(h.dial(""))
+	for _, service := range []string{"", "gantry.v1.AppService"} {
+		eventually(t, "serving "+service, func() bool {
+			answer, err := open.Check(t.Context(), &healthv1.HealthCheckRequest{Service: service})
+			return err == nil && answer.GetStatus() == healthv1.HealthCheckResponse_SERVING
+		})
 	}
+	_, err := open.Check(t.Context(), &healthv1.HealthCheckRequest{Service: "gantry.ipaas.v1.IpaasService"})
+	if !fault.HasReason(err, "SERVICE_UNKNOWN") {
+		t.Errorf("health of an internal service: %v", err)
+	}
+	watch, err := open.Watch(t.Context(), &healthv1.HealthCheckRequest{})
+	if err == nil {
+		_, err = watch.Recv()
+	}
+	if !fault.Is(err, fault.KindUnauthenticated) {
+		t.Errorf("a stream without a token: %v", err)
+	}
+	conn := h.dial(h.token())
 	stream, err := reflectionv1.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -321,6 +337,10 @@ func TestHealthzSaysUnavailableWithoutClusterMgr(t *testing.T) {
 	h := startPortal(t, ca, other.address)
 	if code, body := h.do("GET", "/healthz", "", nil); code != http.StatusServiceUnavailable {
 		t.Errorf("got %d %s", code, body)
+	}
+	answer, err := healthv1.NewHealthClient(h.dial("")).Check(t.Context(), &healthv1.HealthCheckRequest{})
+	if err != nil || answer.GetStatus() != healthv1.HealthCheckResponse_NOT_SERVING {
+		t.Errorf("over gRPC: %v, %v", answer, err)
 	}
 	if code, body := h.do("GET", "/v1/"+web, "", nil); code != http.StatusServiceUnavailable || len(other.seen()) != 0 {
 		t.Errorf("a server with another name must not be asked: %d %s", code, body)

@@ -37,14 +37,22 @@ func harden(h http.Header) {
 
 // healthz is good while at least one cluster-mgr can be reached.
 func healthz(w http.ResponseWriter, conn *grpc.ClientConn) {
-	if state := conn.GetState(); state != connectivity.Ready {
-		conn.Connect()
+	if !ready(conn) {
 		rest.WriteFault(w, http.StatusServiceUnavailable, fault.Unavailable("CLUSTER_MGR_UNREACHABLE",
-			"no cluster-mgr can be reached (%s); see the logs of portal and cluster-mgr", strings.ToLower(state.String())))
+			"no cluster-mgr can be reached (%s); see the logs of portal and cluster-mgr", strings.ToLower(conn.GetState().String())))
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write([]byte(`{"status":"ok"}` + "\n")) // the asker has gone if this fails
+}
+
+// ready tells whether a cluster-mgr can be reached, and looks for one if not.
+func ready(conn *grpc.ClientConn) bool {
+	if conn.GetState() == connectivity.Ready {
+		return true
+	}
+	conn.Connect()
+	return false
 }
 
 func openAPI(w http.ResponseWriter, _ *http.Request) {

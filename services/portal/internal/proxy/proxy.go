@@ -25,6 +25,8 @@ type Config struct {
 	// Methods that may be called; others answer UNIMPLEMENTED.
 	Methods methods.Catalog
 	Audit   *audit.Log
+	// Ready tells whether a backend can be reached now.
+	Ready func() bool
 	// MaxMessageBytes bounds a request message.
 	MaxMessageBytes int
 }
@@ -44,12 +46,15 @@ type proxy struct{ Config }
 
 // handle serves one call; its errors are gRPC statuses.
 func (p *proxy) handle(_ any, up grpc.ServerStream) error {
+	name, _ := grpc.MethodFromServerStream(up)
+	if name == healthCheck {
+		return p.health(up)
+	}
 	md, _ := metadata.FromIncomingContext(up.Context())
 	ctx, err := p.Gate.Authenticate(up.Context(), md.Get("authorization"))
 	if err != nil {
 		return fault.ToStatus(err).Err()
 	}
-	name, _ := grpc.MethodFromServerStream(up)
 	method, ok := p.Methods[name]
 	if !ok {
 		return fault.ToStatus(fault.New(fault.KindUnimplemented, "METHOD_UNKNOWN",

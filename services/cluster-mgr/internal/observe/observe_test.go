@@ -1,0 +1,198 @@
+package observe_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gantry.dev/pkg/etcdkv/etcdtest"
+	ingressv1 "gantry.dev/proto/gen/gantry/ingress/v1"
+	ipaasv1 "gantry.dev/proto/gen/gantry/ipaas/v1"
+	gantryv1 "gantry.dev/proto/gen/gantry/v1"
+	"gantry.dev/services/cluster-mgr/internal/clusters"
+	"gantry.dev/services/cluster-mgr/internal/observe"
+	"gantry.dev/services/cluster-mgr/internal/store"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	siteA = "clusters/site-a"
+	siteB = "clusters/site-b"
+	web   = "projects/pay/apps/web"
+)
+
+// world answers for every ipaas and agent.
+type world struct {
+	mu       sync.Mutex
+	hanging  string
+	identity map[string]string
+	calls    map[string][]string
+}
+
+// conn is the connection to one of them.
+type conn struct {
+	grpc.ClientConnInterface
+	world *world
+	name  string
+}
+
+func (c conn) Invoke(ctx context.Context, method string, _, reply any, _ ...grpc.CallOption) error {
+	c.world.mu.Lock()
+	hanging := c.world.hanging == c.name
+	verb := method[strings.LastIndex(method, "/")+1:]
+	c.world.calls[c.name] = append(c.world.calls[c.name], verb)
+	identity := c.world.identity[c.name]
+	c.world.mu.Unlock()
+	if hanging {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	var answer proto.Message
+	switch verb {
+	case "GetClusterState":
+		answer = &ipaasv1.GetClusterStateResponse{Identity: identity, ApiServerReady: true}
+	case "ListWorkloads":
+		answer = &ipaasv1.ListWorkloadsResponse{Workloads: []*ipaasv1.WorkloadState{{App: web, Replicas: 2}}}
+	case "ListPods":
+		answer = &ipaasv1.ListPodsResponse{Pods: []*gantryv1.Pod{{App: web}}}
+	case "GetStatus":
+		answer = &ingressv1.GetStatusResponse{Generation: 7}
+	}
+	proto.Merge(reply.(proto.Message), answer)
+	return nil
+}
+
+func newObserver(t *testing.T) (*observe.Observer, *world, *etcdtest.Server) {
+	t.Helper()
+	etcd := etcdtest.Start(t)
+	s := store.New(etcd.Client(t))
+	change := store.NewChange()
+	for _, n := range []string{siteA, siteB} {
+		s.Clusters.Put(change, n, &gantryv1.Cluster{Name: n, Identity: "uid of " + n}, 0)
+	}
+	s.Gateways.Put(change, "gateways/main", &gantryv1.Gateway{Name: "gateways/main", Nodes: []*gantryv1.GatewayNode{{Name: "lb-1"}}}, 0)
+	if _, err := s.Commit(t.Context(), change); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{calls: map[string][]string{}, identity: map[string]string{"ipaas.site-a": "uid of " + siteA, "ipaas.site-b": "uid of " + siteB}}
+	pool := clusters.NewDialing(func(commonName, _ string) (grpc.ClientConnInterface, error) {
+		if commonName == "ipaas.site-c" {
+			return nil, errors.New("no way there")
+		}
+		return conn{world: w, name: commonName}, nil
+	})
+	o, err := observe.New(observe.Config{Store: s, Pool: pool, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o, w, etcd
+}
+
+func TestALook(t *testing.T) {
+	t.Parallel()
+	o, w, _ := newObserver(t)
+	o.Look(t.Context())
+	v := o.View()
+	if len(v.Clusters) != 2 || len(v.Agents) != 1 || v.Agents["main/lb-1"].Status.GetGeneration() != 7 {
+		t.Fatalf("got %+v", v)
+	}
+	a := v.Clusters[siteA]
+	if a.StateErr != nil || a.WorkloadsErr != nil || !a.IdentityOK || a.Workloads[web].GetReplicas() != 2 || a.Pods[0].GetCluster() != siteA {
+		t.Errorf("got %+v", a)
+	}
+	if got := strings.Join(w.calls["ipaas.site-a"], " "); got != "ListWorkloads ListPods GetClusterState" {
+		t.Errorf("asked %s; nodes must be asked about after pods", got)
+	}
+}
+
+// rule C1: what was seen stays while a cluster does not answer.
+func TestUnreachableIsNotEmpty(t *testing.T) {
+	t.Parallel()
+	o, w, _ := newObserver(t)
+	o.Look(t.Context())
+	w.mu.Lock()
+	w.hanging = "ipaas.site-b"
+	w.mu.Unlock()
+	o.Look(t.Context())
+	b := o.View().Clusters[siteB]
+	if b.StateErr == nil || b.WorkloadsErr == nil || b.Workloads[web].GetReplicas() != 2 || len(b.Pods) != 1 || b.State == nil {
+		t.Errorf("got %+v", b)
+	}
+	if a := o.View().Clusters[siteA]; a.StateErr != nil || a.WorkloadsErr != nil {
+		t.Errorf("one that hangs disturbs another: %+v", a)
+	}
+}
+
+// rule K2: what another cluster says is not believed.
+func TestAnotherClusterAnswers(t *testing.T) {
+	t.Parallel()
+	o, w, _ := newObserver(t)
+	o.Look(t.Context())
+	w.mu.Lock()
+	w.identity["ipaas.site-b"] = "somebody else"
+	w.mu.Unlock()
+	o.Look(t.Context())
+	if b := o.View().Clusters[siteB]; b.IdentityOK || b.WorkloadsErr == nil || b.Workloads[web].GetReplicas() != 2 {
+		t.Errorf("got %+v", b)
+	}
+}
+
+// While etcd is dead every cluster and node is looked at as often as ever.
+func TestADeadStoreDelaysNoLook(t *testing.T) {
+	t.Parallel()
+	o, w, etcd := newObserver(t)
+	o.Look(t.Context())
+	etcd.Stop()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- o.Run(ctx) }()
+	defer func() { cancel(); <-done }()
+	began, tick := time.Now(), time.NewTicker(20*time.Millisecond)
+	defer tick.Stop()
+	for range tick.C {
+		w.mu.Lock()
+		clusterLooks, nodeLooks := len(w.calls["ipaas.site-a"])/3, len(w.calls["ingress-agent.main.lb-1"])
+		w.mu.Unlock()
+		if clusterLooks >= 4 && nodeLooks >= 4 {
+			break
+		}
+		if time.Since(began) > 4*time.Second {
+			t.Fatalf("%d looks at a cluster and %d at a node in four seconds", clusterLooks, nodeLooks)
+		}
+	}
+	if v := o.View(); len(v.Clusters) != 2 || len(v.Agents) != 1 {
+		t.Errorf("forgotten: %+v", v)
+	}
+}
+
+func TestTraffic(t *testing.T) {
+	t.Parallel()
+	said := func(requests int64, held int32) *ingressv1.GetStatusResponse {
+		return &ingressv1.GetStatusResponse{Apps: []*ingressv1.AppTraffic{
+			{App: web, Requests: requests, Held: held}, {App: "projects/pay/apps/other", Requests: 1000, Held: 9},
+		}}
+	}
+	v := observe.View{Agents: map[string]observe.AgentView{
+		"main/lb-1": {Status: said(10, 1)},
+		"main/lb-2": {Status: said(20, 2)},
+		"main/lb-3": {Status: said(40, 4), Err: errors.New("no answer")},
+		"main/lb-4": {Err: errors.New("never answered")},
+	}}
+	if got := v.HeldRequests(web); got != 3 {
+		t.Errorf("%d are held", got)
+	}
+	if got := v.Requests(web); got != 70 {
+		t.Errorf("%d requests", got)
+	}
+	if v.HeldRequests("projects/x/apps/y") != 0 || v.Requests("projects/x/apps/y") != 0 {
+		t.Error("an app without traffic has some")
+	}
+}
