@@ -7,6 +7,7 @@ import (
 	"flag"
 	"strings"
 	"time"
+	_ "time/tzdata" // schedules in zones work in an image that holds nothing else
 
 	"gantry.dev/pkg/serve"
 	"gantry.dev/services/cluster-mgr/internal/app"

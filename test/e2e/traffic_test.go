@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -167,9 +170,29 @@ func (tr *traffic) whole(name, next string) tally {
 	tr.phase(next)
 	sum := tr.of(name)
 	if sum.requests == 0 || sum.failed > 0 {
-		tr.t.Errorf("%s: %d requests, %d failed: %v", name, sum.requests, sum.failed, first(sum.failures, 5))
+		tr.t.Errorf("%s: %d requests, %d failed: %v; VIP: %v", name, sum.requests, sum.failed, first(sum.failures, 5), takeovers())
 	}
 	return sum
+}
+
+// takeovers tells when the nodes took the VIP last. On a machine without time to
+// spare a node may be silent for so long that the other one takes over, and
+// open connections break: then it is not the scenario's fault that requests fail.
+func takeovers() (lines []string) {
+	for _, node := range []string{"lb-1", "lb-2"} {
+		b, err := os.ReadFile(filepath.Join(local, "data", node, "log", "keepalived.log"))
+		if err != nil {
+			continue
+		}
+		last := ""
+		for line := range strings.Lines(string(b)) {
+			if strings.Contains(line, "Entering MASTER STATE") {
+				last = node + ": " + strings.TrimSpace(line)
+			}
+		}
+		lines = append(lines, last)
+	}
+	return lines
 }
 
 // finish stops the load and asserts that the last phase lost no request.

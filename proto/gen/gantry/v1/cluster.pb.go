@@ -1403,13 +1403,13 @@ var File_gantry_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_gantry_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x17gantry/v1/cluster.proto\x12\tgantry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17gantry/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xee\x04\n" +
+	"\x17gantry/v1/cluster.proto\x12\tgantry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17gantry/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf1\x04\n" +
 	"\aCluster\x12E\n" +
 	"\x04name\x18\x01 \x01(\tB1\xbaH.r,2*^clusters/[a-z]([-a-z0-9]{0,38}[a-z0-9])?$R\x04name\x12#\n" +
 	"\blocation\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18PR\blocation\x12-\n" +
 	"\ripaas_address\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x80\x02\x01R\fipaasAddress\x122\n" +
-	"\x0eprometheus_url\x18\x04 \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\x88\x01\x01R\rprometheusUrl\x12$\n" +
-	"\bregistry\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x80\x02\x01R\bregistry\x12\"\n" +
+	"\x0eprometheus_url\x18\x04 \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\x88\x01\x01R\rprometheusUrl\x12'\n" +
+	"\bregistry\x18\x05 \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\x80\x02\x01R\bregistry\x12\"\n" +
 	"\x06weight\x18\x06 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\x06weight\x125\n" +
 	"\bfailover\x18\a \x01(\v2\x19.gantry.v1.FailoverPolicyR\bfailover\x12\x1a\n" +

@@ -5,8 +5,10 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 
+	"cloud.google.com/go/longrunning/autogen/longrunningpb"
 	"gantry.dev/pkg/authz"
 	"gantry.dev/pkg/etcdkv/etcdtest"
 	"gantry.dev/pkg/fault"
@@ -79,6 +81,23 @@ type harness struct {
 	ca     *mtlstest.CA
 	addr   string
 	race   *race
+	client *clientv3.Client
+	// What the API asks.
+	planner *countingPlanner
+}
+
+// countingPlanner counts migrations, and lets something happen during one.
+type countingPlanner struct {
+	*planning.Planner
+	migrations atomic.Int32
+	during     func()
+}
+
+func (p *countingPlanner) MigrateApps(ctx context.Context, r *gantryv1.MigrateAppsRequest, user string) (*longrunningpb.Operation, error) {
+	if p.migrations.Add(1) == 1 && p.during != nil {
+		p.during()
+	}
+	return p.Planner.MigrateApps(ctx, r, user)
 }
 
 // race lets something happen between what a call reads and what it writes.
@@ -110,7 +129,7 @@ func newHarness(t *testing.T) *harness {
 	t.Helper()
 	h := &harness{t: t, etcd: etcdtest.Start(t), images: images{}, ca: mtlstest.New(t)}
 	client := h.etcd.Client(t)
-	h.race = &race{KV: client.KV}
+	h.race, h.client = &race{KV: client.KV}, client
 	client.KV = h.race
 	h.store = store.New(client)
 	pool := clusters.New(h.ca.Issue("cluster-mgr").Client)
@@ -118,7 +137,8 @@ func newHarness(t *testing.T) *harness {
 	view := viewer{h.store}
 	planner, err := planning.New(planning.Config{Store: h.store, Observer: view, Images: func(*gantryv1.Cluster, *gantryv1.App) (bool, string) { return true, "" }})
 	h.ok(err)
-	services, err := api.New(api.Config{Store: h.store, Pool: pool, Observer: view, Resolve: h.images.resolve, Fitter: planner, Planner: planner, Logger: slog.New(slog.DiscardHandler)})
+	h.planner = &countingPlanner{Planner: planner}
+	services, err := api.New(api.Config{Store: h.store, Pool: pool, Observer: view, Resolve: h.images.resolve, Fitter: planner, Planner: h.planner, Logger: slog.New(slog.DiscardHandler)})
 	h.ok(err)
 	tlsConfig, err := h.ca.Issue("cluster-mgr").Server()
 	h.ok(err)
@@ -129,6 +149,13 @@ func newHarness(t *testing.T) *harness {
 	h.addr = server.Addr().String()
 	h.conn = h.dial("portal")
 	return h
+}
+
+// wipe empties the store, which is quicker than another etcd.
+func (h *harness) wipe() {
+	h.t.Helper()
+	_, err := h.client.Delete(h.t.Context(), "/gantry", clientv3.WithPrefix())
+	h.ok(err)
 }
 
 // run keeps f going until the test ends.

@@ -6,6 +6,7 @@ import (
 
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 )
 
 // rule S1: what a change depends on is compared in its transaction, also where
@@ -74,9 +75,11 @@ func TestNothingIsLeftWithoutWhatItBelongsTo(t *testing.T) {
 		{"a gateway deleted under a route", before, "delete the gateway", "create the route", "GATEWAY_IN_USE"},
 		{"two gateways with one VIP", nil, "create the gateway", "create its twin", "VIP_TAKEN"},
 	}
+	h := newHarness(t)
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			h := newHarness(t)
+			h.t = t
+			h.wipe()
 			h.platform()
 			call := calls(h)
 			for _, name := range tc.before {
@@ -164,4 +167,74 @@ func TestRebalanceIsAskedForOnce(t *testing.T) {
 	}
 	_, err = apps.RebalanceApp(h.as("vic"), &gantryv1.RebalanceAppRequest{Name: name})
 	h.refused(err, "PERMISSION_DENIED")
+}
+
+func TestAnUpdateOfAClusterThatChangesNothing(t *testing.T) {
+	h := newHarness(t)
+	h.platform()
+	service := gantryv1.NewClusterServiceClient(h.conn)
+	before, err := service.GetCluster(h.admin(), &gantryv1.GetClusterRequest{Name: "clusters/site-a"})
+	h.ok(err)
+	r := &gantryv1.UpdateClusterRequest{Cluster: before, RequestId: "same"}
+	first, err := service.UpdateCluster(h.admin(), r)
+	h.ok(err)
+	weighed := proto.CloneOf(before)
+	weighed.Weight = 3
+	next, err := service.UpdateCluster(h.admin(), &gantryv1.UpdateClusterRequest{
+		Cluster: weighed, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"weight"}}, RequestId: "weigh",
+	})
+	h.ok(err)
+	again, err := service.UpdateCluster(h.admin(), r)
+	h.ok(err)
+	if first.GetEtag() != before.GetEtag() || again.GetEtag() != before.GetEtag() || next.GetWeight() != 3 || next.GetEtag() == before.GetEtag() {
+		t.Errorf("before %s, then %s, changed to %s, again %s", before.GetEtag(), first.GetEtag(), next.GetEtag(), again.GetEtag())
+	}
+	// The watchdog writes verdicts all the time; that must not refuse anybody.
+	h.meanwhile(func() { h.healthy("clusters/site-a") })
+	weighed.Weight, weighed.Etag = 4, ""
+	_, err = service.UpdateCluster(h.admin(), &gantryv1.UpdateClusterRequest{Cluster: weighed, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"weight"}}})
+	h.ok(err)
+	got, err := service.GetCluster(h.admin(), &gantryv1.GetClusterRequest{Name: "clusters/site-a"})
+	h.ok(err)
+	if got.GetWeight() != 4 || got.GetHealth().GetState() != gantryv1.ClusterHealth_STATE_HEALTHY {
+		t.Errorf("it has lost one of two changes: %v", got)
+	}
+}
+
+// A mistyped project must not look like an empty one, to nobody.
+func TestListsOfAMistypedProject(t *testing.T) {
+	h := newHarness(t)
+	h.platform()
+	apps := gantryv1.NewAppServiceClient(h.conn)
+	_, err := apps.ListApps(h.admin(), &gantryv1.ListAppsRequest{Parent: "projects/pya"})
+	h.refused(err, "PROJECT_NOT_FOUND")
+	_, err = gantryv1.NewRouteServiceClient(h.conn).ListRoutes(h.admin(), &gantryv1.ListRoutesRequest{Parent: "projects/pya"})
+	h.refused(err, "PROJECT_NOT_FOUND")
+	stream, err := apps.WatchApps(h.admin(), &gantryv1.WatchAppsRequest{Parent: "projects/pya"})
+	h.ok(err)
+	_, err = stream.Recv()
+	h.refused(err, "PROJECT_NOT_FOUND")
+	_, err = apps.ListReleases(h.admin(), &gantryv1.ListReleasesRequest{Parent: "projects/pay/apps/wbe"})
+	h.refused(err, "APP_NOT_FOUND")
+	all, err := apps.ListApps(h.admin(), &gantryv1.ListAppsRequest{Parent: "projects/-"})
+	h.ok(err)
+	if len(all.GetApps()) != 0 {
+		t.Errorf("apps %v", all)
+	}
+}
+
+// rule E1: how much would not survive is for all to see, whose apps is not.
+func TestTheSurvivalReportNamesOwnAppsOnly(t *testing.T) {
+	h := newHarness(t)
+	h.platform()
+	h.healthy("clusters/site-a")
+	h.runs(web(), "clusters/site-a", 2)
+	service := gantryv1.NewClusterServiceClient(h.conn)
+	for user, apps := range map[string]int{"vic": 1, "mallory": 0} {
+		report, err := service.GetSurvivalReport(h.as(user), &gantryv1.GetSurvivalReportRequest{})
+		h.ok(err)
+		if l := report.GetLosses(); len(l) != 1 || l[0].GetUnplaced() != 2 || len(l[0].GetApps()) != apps {
+			t.Errorf("%s sees %v", user, l)
+		}
+	}
 }

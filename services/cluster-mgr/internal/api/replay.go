@@ -11,12 +11,13 @@ import (
 // once is the once of all services, for apps: a first answer that is given
 // again tells the app's present state.
 func (s *appService) once(ctx context.Context, r mutation, change func() (*gantryv1.App, error)) (*gantryv1.App, error) {
-	replayed := true
+	var made *gantryv1.App
 	app, err := once(ctx, s.Services, r, func() (*gantryv1.App, error) {
-		replayed = false
-		return change()
+		var err error
+		made, err = change()
+		return made, err
 	})
-	if err != nil || !replayed {
+	if err != nil || app == made {
 		return app, err
 	}
 	return s.replay(ctx, app)

@@ -24,10 +24,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// Viewer gives what was seen last.
+type Viewer interface {
+	View() observe.View
+}
+
 // Config is what New needs; all fields are required.
 type Config struct {
 	Store    *store.Store
-	Observer *observe.Observer
+	Observer Viewer
 	// How often to decide.
 	Interval time.Duration
 	// How often a pod's sample is renewed at the latest.

@@ -14,8 +14,8 @@ const staleAfter = 10 * time.Second
 
 // demand is what the load balancer nodes say of one app.
 type demand struct {
-	requests int64
-	held     int
+	requests   int64
+	held, open int
 }
 
 // demands adds up what the nodes said last, and says why it is not all;
@@ -29,6 +29,7 @@ func demands(view observe.View, now time.Time) (byApp map[string]demand, unknown
 		for _, a := range agent.Status.GetApps() {
 			d := byApp[a.GetApp()]
 			d.requests += a.GetRequests()
+			d.open += int(a.GetOpen())
 			if agent.Err == nil {
 				d.held += int(a.GetHeld())
 			}
@@ -50,7 +51,7 @@ type heard struct {
 // leader has heard nothing yet, so for it the quiet begins now.
 func (h heard) listen(d demand, known bool, unknown string, now time.Time) (autoscale.Traffic, heard) {
 	next := heard{requests: d.requests, at: now, quietSince: h.quietSince}
-	if h.at.IsZero() || d.requests != h.requests || d.held > 0 || !known || unknown != "" {
+	if h.at.IsZero() || d.requests != h.requests || d.held+d.open > 0 || !known || unknown != "" {
 		next.quietSince = now
 	}
 	t := autoscale.Traffic{Held: d.held, QuietSeconds: int64(now.Sub(next.quietSince) / time.Second), Unknown: unknown}

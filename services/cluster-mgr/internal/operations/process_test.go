@@ -133,7 +133,7 @@ func (p *process) publish(ctx context.Context) error {
 	for _, c := range list {
 		all = append(all, c.Value)
 	}
-	next := publish.Config(gateways[0].Value, nil, all)
+	next := publish.Config(gateways[0].Value, nil, all, nil)
 	last, err := p.store.Configs.Get(ctx, next.GetGateway())
 	if err != nil && !fault.Is(err, fault.KindNotFound) {
 		return err

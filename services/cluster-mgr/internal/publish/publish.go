@@ -40,13 +40,14 @@ func New(s *store.Store, term leader.Term, logger *slog.Logger) (*Loop, error) {
 	return &Loop{store: s, term: term, logger: logger}, nil
 }
 
-// Run publishes after each change of a gateway, route or cluster.
+// Run publishes after each change of a gateway, route, cluster or app.
 func (l *Loop) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	w := loop.NewWaker()
 	loop.Watch(ctx, group, l.store.Gateways, w)
 	loop.Watch(ctx, group, l.store.Routes, w)
 	loop.Watch(ctx, group, l.store.Clusters, w)
+	loop.Watch(ctx, group, l.store.Apps, w)
 	group.Go(func() error {
 		return loop.OnChange(ctx, w, resync, l.logger, "publish: a pass failed and will be repeated", l.pass)
 	})
@@ -66,9 +67,13 @@ func (l *Loop) pass(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list clusters: %w", err)
 	}
+	apps, _, err := l.store.Apps.List(ctx, "")
+	if err != nil {
+		return fmt.Errorf("list apps: %w", err)
+	}
 	var failed error
 	for _, g := range gateways {
-		failed = errors.Join(failed, l.publish(ctx, Config(g.Value, values(routes), values(clusters))))
+		failed = errors.Join(failed, l.publish(ctx, Config(g.Value, values(routes), values(clusters), values(apps))))
 	}
 	return failed
 }
@@ -109,8 +114,9 @@ func sameContent(a, b *ingressv1.GatewayConfig) bool {
 }
 
 // Config is a gateway's desired state without generation and epoch. Order of
-// the arguments does not matter.
-func Config(g *gantryv1.Gateway, routes []*gantryv1.Route, clusters []*gantryv1.Cluster) *ingressv1.GatewayConfig {
+// the arguments does not matter. Of apps only those that may be scaled to zero
+// count.
+func Config(g *gantryv1.Gateway, routes []*gantryv1.Route, clusters []*gantryv1.Cluster, apps []*gantryv1.App) *ingressv1.GatewayConfig {
 	out := &ingressv1.GatewayConfig{Gateway: names.ID(g.GetName()), Vip: g.GetVip(), VirtualRouterId: g.GetVirtualRouterId()}
 	for _, n := range g.GetNodes() {
 		out.Nodes = append(out.Nodes, &ingressv1.Node{Name: n.GetName(), Address: n.GetAddress(), Priority: n.GetPriority()})
@@ -123,9 +129,13 @@ func Config(g *gantryv1.Gateway, routes []*gantryv1.Route, clusters []*gantryv1.
 			TrafficPercent: c.GetTrafficPercent(),
 		})
 	}
+	sleepers := map[string]bool{}
+	for _, a := range apps {
+		sleepers[a.GetName()] = a.GetSpec().GetAutoscale().GetScaleToZero()
+	}
 	for _, r := range routes {
 		if r.GetGateway() == g.GetName() {
-			out.Routes = append(out.Routes, route(r))
+			out.Routes = append(out.Routes, route(r, sleepers[r.GetApp()]))
 		}
 	}
 	slices.SortFunc(out.Clusters, func(a, b *ingressv1.Cluster) int { return cmp.Compare(a.GetName(), b.GetName()) })
@@ -133,12 +143,19 @@ func Config(g *gantryv1.Gateway, routes []*gantryv1.Route, clusters []*gantryv1.
 	return out
 }
 
-func route(r *gantryv1.Route) *ingressv1.Route {
-	return &ingressv1.Route{
+// holdSeconds is how long a request waits for an app that was scaled to zero.
+const holdSeconds = 60
+
+func route(r *gantryv1.Route, sleeper bool) *ingressv1.Route {
+	out := &ingressv1.Route{
 		Name:       r.GetName(),
 		Host:       r.GetHost(),
 		PathPrefix: cmp.Or(r.GetPathPrefix(), "/"),
 		App:        r.GetApp(),
 		Port:       r.GetPort(),
 	}
+	if sleeper {
+		out.HoldSeconds = holdSeconds
+	}
+	return out
 }

@@ -34,16 +34,20 @@ func TestConfig(t *testing.T) {
 		},
 		Routes: []*ingressv1.Route{
 			{Name: "projects/pay/routes/api", Host: "web.test", PathPrefix: "/api", App: "projects/pay/apps/api", Port: 80},
-			{Name: "projects/pay/routes/web", Host: "web.test", PathPrefix: "/", App: "projects/pay/apps/web", Port: 8080},
+			{Name: "projects/pay/routes/web", Host: "web.test", PathPrefix: "/", App: "projects/pay/apps/web", Port: 8080, HoldSeconds: 60},
 		},
 	}
-	got := publish.Config(gateway, routes, clusters)
+	apps := []*gantryv1.App{
+		{Name: "projects/pay/apps/web", Spec: &gantryv1.AppSpec{Autoscale: &gantryv1.Autoscale{ScaleToZero: true}}},
+		{Name: "projects/pay/apps/api", Spec: &gantryv1.AppSpec{Autoscale: &gantryv1.Autoscale{MinReplicas: 1}}},
+	}
+	got := publish.Config(gateway, routes, clusters, apps)
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
 	}
 	clusters[0], clusters[1] = clusters[1], clusters[0]
 	routes[0], routes[1] = routes[1], routes[0]
-	if !proto.Equal(got, publish.Config(gateway, routes, clusters)) {
+	if !proto.Equal(got, publish.Config(gateway, routes, clusters, apps)) {
 		t.Error("the order of what is stored changes the configuration")
 	}
 }

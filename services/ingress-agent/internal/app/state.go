@@ -80,17 +80,32 @@ func (s *state) table(known endpoints.ByCluster) (t balancer.Table, generation i
 		return nil, 0, false
 	}
 	t = balancer.Table{}
+	holds := holds(s.config)
 	for _, m := range []render.Model{s.served, s.wanted.Model} {
 		for _, h := range m.Hosts {
 			for _, l := range h.Locations {
-				s.add(t, l.Upstream, known)
+				s.add(t, l.Upstream, holds[l.Upstream], known)
 			}
 		}
 	}
 	return t, s.generation, true
 }
 
-func (s *state) add(t balancer.Table, upstream string, known endpoints.ByCluster) {
+// holds says by upstream how many seconds a request waits for a first pod: the
+// longest that a route to it says.
+func holds(c *ingressv1.GatewayConfig) map[string]int {
+	out := map[string]int{}
+	for _, r := range c.GetRoutes() {
+		upstream, err := render.UpstreamOf(r)
+		if err != nil {
+			continue // it was rejected
+		}
+		out[upstream] = max(out[upstream], int(r.GetHoldSeconds()))
+	}
+	return out
+}
+
+func (s *state) add(t balancer.Table, upstream string, hold int, known endpoints.ByCluster) {
 	if _, ok := t[upstream]; ok {
 		return
 	}
@@ -98,7 +113,7 @@ func (s *state) add(t balancer.Table, upstream string, known endpoints.ByCluster
 	if err != nil {
 		return // it was rendered by the same grammar
 	}
-	u := balancer.Upstream{Clusters: []balancer.Cluster{}}
+	u := balancer.Upstream{Clusters: []balancer.Cluster{}, Hold: hold}
 	for _, c := range s.config.GetClusters() {
 		u.Clusters = append(u.Clusters, balancer.Cluster{
 			Name: c.GetName(), Percent: int(c.GetTrafficPercent()), Port: port,

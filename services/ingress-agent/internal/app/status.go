@@ -6,6 +6,7 @@ import (
 
 	ingressv1 "gantry.dev/proto/gen/gantry/ingress/v1"
 	"gantry.dev/services/ingress-agent/internal/balancer"
+	"gantry.dev/services/ingress-agent/internal/render"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -54,6 +55,13 @@ func (a *agent) describe(ctx context.Context, r *ingressv1.GetStatusResponse) {
 			Pods: pods[c.GetName()], PodsAnswering: answering[c.GetName()],
 			Requests: requests, Failed: failed, TrafficPercent: c.GetTrafficPercent(),
 		})
+	}
+	for _, app := range a.state.apps() {
+		t := balancer.TrafficOf(counters, func(upstream string) bool {
+			of, _, err := render.AppOf(upstream)
+			return err == nil && of == app
+		})
+		r.Apps = append(r.Apps, &ingressv1.AppTraffic{App: app, Requests: t.Requests, Held: int32(t.Held), Open: int32(t.Open)})
 	}
 	for _, q := range quarantined {
 		r.Quarantined = append(r.Quarantined, &ingressv1.QuarantinedRoute{Route: q.Route, Reason: q.Reason})

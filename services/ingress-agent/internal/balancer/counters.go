@@ -22,6 +22,9 @@ type Counters struct {
 	// Requests by class: "2xx" to "5xx"; "lost" are attempts without an
 	// answer (a retry may have saved the request); "none" found no pod.
 	Requests map[string]int64
+	// Of upstreams whose requests may be held, and of no cluster: requests
+	// that came and those that ended, and how many are held now.
+	Started, Ended, Held int64
 	// Latency counts by bucket, one more than BucketBounds, and their sum.
 	Buckets []uint64
 	Seconds float64
@@ -53,6 +56,12 @@ func (c *Client) Counters(ctx context.Context) (map[Key]Counters, error) {
 func (c *Counters) add(kind string, value float64) {
 	bucket, isBucket := strings.CutPrefix(kind, "le")
 	switch {
+	case kind == "started":
+		c.Started = int64(value)
+	case kind == "ended":
+		c.Ended = int64(value)
+	case strings.HasPrefix(kind, "held"): // by each worker
+		c.Held += int64(value)
 	case kind == "sum":
 		c.Seconds = value
 	case isBucket:
@@ -79,4 +88,40 @@ func Total(all map[Key]Counters, cluster string) (requests, failed int64) {
 		}
 	}
 	return requests, failed
+}
+
+// Traffic is what came for an upstream.
+type Traffic struct {
+	Requests int64
+	// Held for want of a pod, and under way, those included. Open is known
+	// only where requests may be held.
+	Held, Open int64
+}
+
+// TrafficOf sums the counters of the upstreams that belongs picks.
+func TrafficOf(all map[Key]Counters, belongs func(upstream string) bool) Traffic {
+	var t Traffic
+	started := map[string]bool{}
+	for key, c := range all {
+		if !belongs(key.Upstream) {
+			continue
+		}
+		t.Held += c.Held
+		if c.Started > 0 {
+			started[key.Upstream] = true
+			t.Requests += c.Started
+			t.Open += max(0, c.Started-c.Ended)
+		}
+	}
+	for key, c := range all {
+		if !belongs(key.Upstream) || started[key.Upstream] {
+			continue
+		}
+		for class, n := range c.Requests {
+			if class != "lost" { // an attempt; its request is counted by its end
+				t.Requests += n
+			}
+		}
+	}
+	return t
 }

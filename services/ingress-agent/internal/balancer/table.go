@@ -20,6 +20,8 @@ type Cluster struct {
 // An Upstream is all pods of an app's port.
 type Upstream struct {
 	Clusters []Cluster `json:"clusters"`
+	// How long a request waits for the first pod, in seconds; 0: not at all.
+	Hold int `json:"hold,omitempty"`
 }
 
 // A Table is everything the balancer chooses from, by upstream name.

@@ -44,9 +44,10 @@ func keepalivedOf(m Model, env Env) []conftext.Node {
 			conftext.Line("script_user", "root"),
 			// A busy machine must not delay adverts past the peers' patience.
 			conftext.Line("vrrp_rt_priority", "50"),
-			// Unit: µs. The default of 10 ms is a tick or two of the kernel's
-			// accounting: seen to SIGKILL the holder of a VIP that was merely busy.
-			conftext.Line("vrrp_rlimit_rttime", "1000000"),
+			// Unit: µs. The default of 10 ms, and 1 s as well on a machine with many
+			// more runnable threads than cores, was seen to SIGKILL the holder of a VIP
+			// that was merely busy. It is there to end one that runs wild.
+			conftext.Line("vrrp_rlimit_rttime", "10000000"),
 			conftext.Line("vrrp_no_swap"),
 			// Gratuitous ARP is repeated: one frame may be lost.
 			conftext.Line("vrrp_garp_master_delay", "1"),

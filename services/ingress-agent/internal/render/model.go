@@ -101,7 +101,7 @@ func locationOf(r *ingressv1.Route) (Location, error) {
 	if err := checkRoute(r); err != nil {
 		return Location{}, err
 	}
-	project, app, err := appOf(r.GetApp())
+	upstream, err := UpstreamOf(r)
 	if err != nil {
 		return Location{}, err
 	}
@@ -109,7 +109,16 @@ func locationOf(r *ingressv1.Route) (Location, error) {
 	if path == "" {
 		path = "/"
 	}
-	return Location{Path: path, Route: r.GetName(), Upstream: Upstream(project, app, int(r.GetPort()))}, nil
+	return Location{Path: path, Route: r.GetName(), Upstream: upstream}, nil
+}
+
+// UpstreamOf names the pods that a route leads to.
+func UpstreamOf(r *ingressv1.Route) (string, error) {
+	project, app, err := appOf(r.GetApp())
+	if err != nil {
+		return "", err
+	}
+	return Upstream(project, app, int(r.GetPort())), nil
 }
 
 // Routes gives the names of all routes that the model serves.

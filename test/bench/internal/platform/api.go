@@ -18,8 +18,8 @@ type API struct {
 	client      *http.Client
 }
 
-// errConflict says that something exists already.
-var errConflict = errors.New("conflict")
+// ErrConflict says that something exists already.
+var ErrConflict = errors.New("conflict")
 
 // object is a JSON object.
 type object map[string]any
@@ -53,7 +53,7 @@ func (a *API) call(ctx context.Context, method, path string, body, into any) err
 		return err
 	}
 	if resp.StatusCode == http.StatusConflict {
-		return fmt.Errorf("%w: %s", errConflict, answer)
+		return fmt.Errorf("%w: %s", ErrConflict, answer)
 	}
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, answer)
@@ -72,7 +72,7 @@ func (p *Platform) Register(ctx context.Context) error {
 			"name": "clusters/" + k.Name, "location": "this machine", "ipaasAddress": p.at(ipaasPort + 2*i),
 			"prometheusUrl": p.PrometheusURL, "registry": p.at(registryPort),
 		})
-		if err != nil && !errors.Is(err, errConflict) {
+		if err != nil && !errors.Is(err, ErrConflict) {
 			return err
 		}
 	}
@@ -80,7 +80,7 @@ func (p *Platform) Register(ctx context.Context) error {
 		"name": "gateways/" + gatewayID, "vip": "127.0.0.100", "virtualRouterId": 51,
 		"nodes": []object{{"name": nodeID, "address": "127.0.0.1", "agentAddress": p.at(agentPort), "priority": 100}},
 	})
-	if errors.Is(err, errConflict) {
+	if errors.Is(err, ErrConflict) {
 		return nil
 	}
 	return err

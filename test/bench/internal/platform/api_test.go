@@ -62,7 +62,7 @@ func TestCreateApp(t *testing.T) {
 	if sent.Name != "projects/bench-01/apps/app-0001" || sent.Spec.Replicas != 4 || sent.Spec.Autoscale.Rounding != "ROUNDING_UP" || sent.Spec.Autoscale.Metrics[0].TargetPercent != 50 {
 		t.Errorf("%+v", sent)
 	}
-	if err := api.CreateApp(t.Context(), App{Key: "gantry-bench-02/app", Replicas: 1}); !errors.Is(err, errConflict) {
+	if err := api.CreateApp(t.Context(), App{Key: "gantry-bench-02/app", Replicas: 1}); !errors.Is(err, ErrConflict) {
 		t.Errorf("a conflict: %v", err)
 	}
 	if strings.Contains(fake.bodies["POST /v1/projects/bench-02/apps"], "autoscale") {

@@ -186,7 +186,7 @@ func (b *bench) makeApps(ctx context.Context) error {
 	group.SetLimit(callers)
 	for _, app := range b.apps {
 		group.Go(func() error {
-			return b.platform.API.CreateApp(groupCtx, platform.App{Key: app, Replicas: replicas, MaxReplicas: maxReplicas, TargetPercent: targetPercent})
+			return b.makeApp(groupCtx, platform.App{Key: app, Replicas: replicas, MaxReplicas: maxReplicas, TargetPercent: targetPercent})
 		})
 	}
 	if err := group.Wait(); err != nil {
@@ -204,6 +204,19 @@ func (b *bench) makeApps(ctx context.Context) error {
 	}
 	// Every rate must have its samples.
 	return sleep(ctx, 2*b.rateWindow())
+}
+
+// makeApp makes one app. On a busy machine a cluster may be out of sight for a
+// moment, and the API refuses what it cannot place; this is not measured.
+func (b *bench) makeApp(ctx context.Context, app platform.App) error {
+	return kube.Until(ctx, time.Minute, func() string {
+		err := b.platform.API.CreateApp(ctx, app)
+		if err == nil || errors.Is(err, platform.ErrConflict) {
+			return ""
+		}
+		time.Sleep(500 * time.Millisecond)
+		return err.Error()
+	})
 }
 
 // settled waits until every Deployment has its pods and check has no complaint.

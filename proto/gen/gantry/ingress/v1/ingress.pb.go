@@ -526,8 +526,11 @@ type AppTraffic struct {
 	App string `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
 	// Requests since Nginx started, and those that are held now because no pod
 	// is ready.
-	Requests      int64 `protobuf:"varint,2,opt,name=requests,proto3" json:"requests,omitempty"`
-	Held          int32 `protobuf:"varint,3,opt,name=held,proto3" json:"held,omitempty"`
+	Requests int64 `protobuf:"varint,2,opt,name=requests,proto3" json:"requests,omitempty"`
+	Held     int32 `protobuf:"varint,3,opt,name=held,proto3" json:"held,omitempty"`
+	// Requests under way, held ones included; known only where hold_seconds is
+	// set.
+	Open          int32 `protobuf:"varint,4,opt,name=open,proto3" json:"open,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -579,6 +582,13 @@ func (x *AppTraffic) GetRequests() int64 {
 func (x *AppTraffic) GetHeld() int32 {
 	if x != nil {
 		return x.Held
+	}
+	return 0
+}
+
+func (x *AppTraffic) GetOpen() int32 {
+	if x != nil {
+		return x.Open
 	}
 	return 0
 }
@@ -784,12 +794,13 @@ const file_gantry_ingress_v1_ingress_proto_rawDesc = "" +
 	"\x04time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x14\n" +
 	"\x05epoch\x18\n" +
 	" \x01(\x03R\x05epoch\x121\n" +
-	"\x04apps\x18\v \x03(\v2\x1d.gantry.ingress.v1.AppTrafficR\x04apps\"N\n" +
+	"\x04apps\x18\v \x03(\v2\x1d.gantry.ingress.v1.AppTrafficR\x04apps\"b\n" +
 	"\n" +
 	"AppTraffic\x12\x10\n" +
 	"\x03app\x18\x01 \x01(\tR\x03app\x12\x1a\n" +
 	"\brequests\x18\x02 \x01(\x03R\brequests\x12\x12\n" +
-	"\x04held\x18\x03 \x01(\x05R\x04held\"\xe8\x01\n" +
+	"\x04held\x18\x03 \x01(\x05R\x04held\x12\x12\n" +
+	"\x04open\x18\x04 \x01(\x05R\x04open\"\xe8\x01\n" +
 	"\vClusterView\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12'\n" +
 	"\x0fipaas_connected\x18\x02 \x01(\bR\x0eipaasConnected\x12\x12\n" +

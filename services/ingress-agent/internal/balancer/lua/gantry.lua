@@ -3,6 +3,7 @@
 local balancer = require "ngx.balancer"
 local pods = require "gantry.pods"
 local control = require "gantry.control"
+local hold = require "gantry.hold"
 
 local shared = ngx.shared
 local conf, counters = shared.gantry_endpoints, shared.gantry_counters
@@ -39,6 +40,11 @@ function _M.access()
   local name = ngx.var.gantry_upstream
   if not name or name == "" then return end
   local u = pods.get(name, now())
+  if u and u.hold then
+    counters:incr(name .. "||started", 1, 0)
+    ngx.ctx.counted = name
+    if u.n == 0 then u = hold.wait(u) end
+  end
   if not u then
     return refuse("ENDPOINTS_UNKNOWN", "the endpoints of " .. name .. " have not been seen yet")
   elseif u.n == 0 then
@@ -108,6 +114,7 @@ end
 
 function _M.log()
   local ctx = ngx.ctx
+  if ctx.counted then counters:incr(ctx.counted .. "||ended", 1, 0) end
   local p = ctx.pod
   if not p then return end
   local status = ngx.status

@@ -69,7 +69,7 @@ local function decode(name, version)
   local spec = cjson.decode(conf:get("u:" .. name) or "")
   if not spec then return nil end
   local old = cache[name] and cache[name].by_id or {}
-  local u = { name = name, version = version, n = 0, clusters = {}, by_id = {} }
+  local u = { name = name, version = version, hold = spec.hold, n = 0, clusters = {}, by_id = {} }
   for i, c in ipairs(spec.clusters or {}) do
     local cluster = { name = c.name, percent = c.percent, turn = 0, pods = {}, keys = keys(name, c.name) }
     for j, host in ipairs(c.pods or {}) do
