@@ -43,16 +43,23 @@ func node() *gantryv1.NodeCapacity {
 	return &gantryv1.NodeCapacity{Name: "n", Ready: true, AllocatableMilliCpu: 1000, AllocatableMemoryBytes: 640 << 20}
 }
 
-// viewer sees every registered cluster as healthy and empty.
-type viewer struct{ store *store.Store }
+// viewer sees every registered cluster as healthy and empty, unless it is blind.
+type viewer struct {
+	store *store.Store
+	blind atomic.Bool
+}
 
-func (v viewer) View() observe.View {
+func (v *viewer) View() observe.View {
 	list, _, err := v.store.Clusters.List(context.Background(), "")
 	if err != nil {
 		return observe.View{}
 	}
 	out := observe.View{Clusters: map[string]observe.ClusterView{}}
 	for _, c := range list {
+		out.Clusters[c.Name] = observe.ClusterView{Cluster: c.Value}
+		if v.blind.Load() {
+			continue
+		}
 		out.Clusters[c.Name] = observe.ClusterView{
 			Cluster: c.Value, IdentityOK: true,
 			State: &ipaasv1.GetClusterStateResponse{ApiServerReady: true, Nodes: []*gantryv1.NodeCapacity{node()}},
@@ -82,6 +89,7 @@ type harness struct {
 	addr   string
 	race   *race
 	client *clientv3.Client
+	view   *viewer
 	// What the API asks.
 	planner *countingPlanner
 }
@@ -134,7 +142,8 @@ func newHarness(t *testing.T) *harness {
 	h.store = store.New(client)
 	pool := clusters.New(h.ca.Issue("cluster-mgr").Client)
 	t.Cleanup(pool.Close)
-	view := viewer{h.store}
+	view := &viewer{store: h.store}
+	h.view = view
 	planner, err := planning.New(planning.Config{Store: h.store, Observer: view, Images: func(*gantryv1.Cluster, *gantryv1.App) (bool, string) { return true, "" }})
 	h.ok(err)
 	h.planner = &countingPlanner{Planner: planner}

@@ -52,7 +52,7 @@ func (s *appService) release(ctx context.Context, r mutation, next release, vali
 		}, 0)
 	}
 	if next.grows() {
-		if err := s.Fitter.Fit(ctx, app, next.assignment.Value.Desired); err != nil {
+		if err := s.fits(ctx, app, next.assignment.Value.Desired); err != nil {
 			return nil, err
 		}
 	}

@@ -92,7 +92,7 @@ func (s *appService) rebalance(ctx context.Context, r *gantryv1.RebalanceAppRequ
 		return nil, err
 	}
 	if plan.Shortfall != nil {
-		return nil, fault.Exhausted("CAPACITY_EXHAUSTED", "%s", plan.Shortfall.Sentence)
+		return nil, s.noRoom(ctx, item.Value, fault.Exhausted("CAPACITY_EXHAUSTED", "%s", plan.Shortfall.Sentence))
 	}
 	if r.GetValidateOnly() {
 		shown := s.view(item, assignment.Value)

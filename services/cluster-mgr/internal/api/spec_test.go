@@ -214,3 +214,20 @@ func TestStatusTellsTheAutoscalersBounds(t *testing.T) {
 		t.Error("bounds without a policy")
 	}
 }
+
+// rule C1: clusters out of sight are not full, and the caller may try again.
+func TestClustersOutOfSightAreNotFull(t *testing.T) {
+	h := newHarness(t)
+	h.platform()
+	h.view.blind.Store(true)
+	_, err := h.apply(web())
+	h.refused(err, "CLUSTERS_NOT_OBSERVED")
+	if !fault.Is(err, fault.KindUnavailable) {
+		t.Errorf("nobody would try again: %v", err)
+	}
+	h.view.blind.Store(false)
+	_, err = h.apply(web(func(s *gantryv1.AppSpec) { s.Replicas = 11 }))
+	h.refused(err, "CAPACITY_EXHAUSTED")
+	_, err = h.apply(web())
+	h.ok(err)
+}

@@ -14,9 +14,10 @@ import (
 )
 
 func (s *runner) autoscaleCommand() *cobra.Command {
-	return group("autoscale", "Hold and release the autoscaler of an app",
+	return group("autoscale", "Hold and release the autoscaler of an app, and try it on this machine",
 		s.autoscalePause("pause", "Keep an app's present replicas until it is resumed", true),
-		s.autoscalePause("resume", "Let the autoscaler decide again", false))
+		s.autoscalePause("resume", "Let the autoscaler decide again", false),
+		s.autoscaleEval(), s.autoscaleReplay())
 }
 
 func (s *runner) autoscalePause(verb, short string, paused bool) *cobra.Command {

@@ -85,7 +85,10 @@ func (a *agent) run(ctx context.Context, etcd *clientv3.Client, server *grpcserv
 	group.Go(func() error { return a.syncer.Run(ctx) })
 	group.Go(func() error { return a.prober.Run(ctx) })
 	group.Go(func() error {
-		return source.Watch(ctx, source.Config{Client: etcd, Gateway: a.config.Gateway, Fence: a.fence, Logger: a.log, Take: a.offer})
+		return source.Watch(ctx, source.Config{
+			Client: etcd, Gateway: a.config.Gateway, Fence: a.fence, Logger: a.log, Take: a.offer,
+			Problem: func(err error) { a.state.problem("disk", err) },
+		})
 	})
 	return group.Wait()
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"gantry.dev/pkg/etcdkv"
 	ingressv1 "gantry.dev/proto/gen/gantry/ingress/v1"
@@ -23,6 +24,12 @@ import (
 
 // Key is where cluster-mgr writes a gateway's configuration.
 func Key(gateway string) string { return "/gantry-gateways/" + gateway + "/config" }
+
+// errStale says that a configuration is older than one that was seen.
+var errStale = errors.New("an older configuration")
+
+// retryPause follows a configuration that could not be taken for want of disk.
+const retryPause = 2 * time.Second
 
 // A Fence lets through only what is not older than what was seen, over
 // restarts too; safe for concurrent use.
@@ -73,8 +80,8 @@ func (f *Fence) Admit(c *ingressv1.GatewayConfig) error {
 	now := seen{Epoch: c.GetEpoch(), Generation: c.GetGeneration()}
 	if now.Epoch < f.seen.Epoch || now.Epoch == f.seen.Epoch && now.Generation < f.seen.Generation {
 		f.refused.Inc()
-		return fmt.Errorf("generation %d of epoch %d is older than generation %d of epoch %d",
-			now.Generation, now.Epoch, f.seen.Generation, f.seen.Epoch)
+		return fmt.Errorf("%w: generation %d of epoch %d after generation %d of epoch %d",
+			errStale, now.Generation, now.Epoch, f.seen.Generation, f.seen.Epoch)
 	}
 	if now == f.seen {
 		return nil
@@ -133,6 +140,9 @@ type Config struct {
 	// Take is called with each configuration to bring into effect; it must
 	// not block.
 	Take func(*ingressv1.GatewayConfig)
+	// Problem is told why a configuration waits for the disk, and nil when it
+	// does not any more.
+	Problem func(error)
 }
 
 // Watch follows the gateway's key until ctx ends. A missing or deleted key
@@ -146,7 +156,7 @@ func Watch(ctx context.Context, c Config) error {
 		case e.Deleted:
 			c.Logger.Warn("the gateway's configuration was deleted; what was served stays", "key", key)
 		default:
-			c.take(e.Value)
+			c.take(ctx, e.Value)
 		}
 		return nil
 	})
@@ -156,14 +166,30 @@ func Watch(ctx context.Context, c Config) error {
 	return fmt.Errorf("watch %s: %w", key, err)
 }
 
-func (c Config) take(config *ingressv1.GatewayConfig) {
+// take lets a configuration through, when the disk is full as soon as it is not
+// any more: what is served until then stays.
+func (c Config) take(ctx context.Context, config *ingressv1.GatewayConfig) {
 	if config.GetGateway() != c.Gateway {
 		c.Logger.Error("the configuration is of another gateway; refused", "want", c.Gateway, "got", config.GetGateway())
 		return
 	}
-	if err := c.Fence.Admit(config); err != nil {
-		c.Logger.Warn("a configuration was refused", "error", err.Error())
-		return
+	for {
+		err := c.Fence.Admit(config)
+		switch {
+		case err == nil:
+			c.Problem(nil)
+			c.Take(config)
+			return
+		case errors.Is(err, errStale):
+			c.Logger.Warn("a configuration was refused", "error", err.Error())
+			return
+		}
+		c.Problem(err)
+		c.Logger.Error("a configuration waits: it cannot be noted on disk", "generation", config.GetGeneration(), "error", err.Error())
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(retryPause):
+		}
 	}
-	c.Take(config)
 }

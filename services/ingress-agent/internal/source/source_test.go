@@ -88,7 +88,7 @@ func TestWatch(t *testing.T) {
 	go func() {
 		done <- Watch(ctx, Config{
 			Client: client, Gateway: "main", Fence: fence, Logger: slog.New(slog.DiscardHandler),
-			Take: func(c *ingressv1.GatewayConfig) { taken <- c.GetGeneration() },
+			Take: func(c *ingressv1.GatewayConfig) { taken <- c.GetGeneration() }, Problem: func(error) {},
 		})
 	}()
 	other := config(1, 50)
@@ -104,6 +104,44 @@ func TestWatch(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// A configuration that comes while the disk takes nothing is in effect soon
+// after it does again.
+func TestWatchWaitsForTheDisk(t *testing.T) {
+	client := etcdtest.Start(t).Client(t)
+	dir := filepath.Join(t.TempDir(), "not-there")
+	fence, err := OpenFence(dir, counter())
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken, problems := make(chan int64, 10), make(chan error, 100)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- Watch(ctx, Config{
+			Client: client, Gateway: "main", Fence: fence, Logger: slog.New(slog.DiscardHandler),
+			Take: func(c *ingressv1.GatewayConfig) { taken <- c.GetGeneration() }, Problem: func(err error) { problems <- err },
+		})
+	}()
+	put(t, client, config(1, 1))
+	if err := <-problems; err == nil {
+		t.Error("nothing is wrong without a disk")
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, taken, 1)
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	for len(problems) > 1 {
+		<-problems
+	}
+	if err := <-problems; err != nil {
+		t.Errorf("the problem stays: %v", err)
 	}
 }
 
