@@ -44,7 +44,7 @@ func open(data []byte, kind string) (input []byte, stored string, err error) {
 		return nil, "", notJSON(err)
 	}
 	e := envelope{}
-	if err := json.Unmarshal(data, &e); err != nil {
+	if json.Unmarshal(data, &e) != nil {
 		return data, "", nil // no decision: the input's own fields say what is wrong
 	}
 	switch {

@@ -160,7 +160,7 @@ func TestRefusals(t *testing.T) {
 		input  string
 		want   string
 	}{
-		{"misspelt", offline.Autoscale, change(`"current"`, `"curent"`), "curent: there is no such field"},
+		{"misspelt", offline.Autoscale, change(`"current"`, `"currant"`), "currant: there is no such field"},
 		{"misspelt within", offline.Autoscale, change(`"percent"`, `"precent"`), "metrics[0].samples[0].precent: there is no such field"},
 		{"other case", offline.Autoscale, change(`"min"`, `"Min"`), "policy.Min: there is no such field"},
 		{"wrong type", offline.Autoscale, change(`"min": 1`, `"min": "1"`), "policy.min: must be of type int, not a string"},

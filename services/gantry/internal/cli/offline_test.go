@@ -48,7 +48,7 @@ func TestOffline(t *testing.T) {
 		{"replay", policy, []string{"autoscale", "replay", "--series", example("gap.csv"), "--policy", "-"}, 0, "90     3/4    60 %    6          6         HOLD     PARTIAL_DATA", ""},
 		{"replay wide", policy, []string{"autoscale", "replay", "--series", example("gap.csv"), "--policy", "-", "-o", "wide"}, 0, "nothing is taken away on incomplete data", ""},
 		{"replay as JSON", policy, []string{"autoscale", "replay", "--series", example("gap.csv"), "--policy", "-", "-o", "json"}, 0, "\"steps\": [\n", ""},
-		{"unknown field", `{"app": "web", "curent": 4}`, []string{"autoscale", "eval", "-f", "-"}, 1, "", "error: -: curent: there is no such field here"},
+		{"unknown field", `{"app": "web", "currant": 4}`, []string{"autoscale", "eval", "-f", "-"}, 1, "", "error: -: currant: there is no such field here"},
 		{"other kind", string(whole), []string{"placement", "plan", "-f", "-"}, 1, "", "`gantry autoscale eval -f FILE` makes it again"},
 		{"no target", `{}`, []string{"autoscale", "replay", "--series", example("gap.csv"), "--policy", "-"}, 1, "", "the policy has no target"},
 		{"no such file", "", []string{"failover", "plan", "-f", "/does/not/exist"}, 1, "", "cannot read the file: open /does/not/exist"},

@@ -16,7 +16,7 @@ func (s *stage) awaitAlert(ctx context.Context, kind, cluster string, active boo
 	return await(ctx, briefPatience, what, func(ctx context.Context) (bool, string, error) {
 		n, err := s.cfg.countAlerts(ctx, s.cfg.Alertmanager, kind, cluster)
 		if err != nil {
-			return false, err.Error(), nil // it may be starting; asked again
+			return false, err.Error(), nil //nolint:nilerr // it may be starting; asked again
 		}
 		return (n > 0) == active, fmt.Sprintf("%d active alerts", n), nil
 	})

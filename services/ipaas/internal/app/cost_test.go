@@ -31,12 +31,12 @@ func applyCostsLittle(t *testing.T, s *site) {
 	}
 	report(t, "one at a time", calls, floor)
 	report(t, "20 new ones at once, without ports", atOnce(func(i int32) {
-		w := workload("projects/cost/apps/new"+string('a'+rune(i)), i)
+		w := workload("projects/cost/apps/new"+string('a'+i), i)
 		w.Spec.Ports, w.Spec.Readiness = nil, nil
 		if _, err := s.apply(w); err != nil {
 			t.Error(err)
 		}
-	}), atOnce(func(i int32) { bare(t, "bare"+string('a'+rune(i)), i) }))
+	}), atOnce(func(i int32) { bare(t, "bare"+string('a'+i), i) }))
 }
 
 // atOnce measures new objects, 20 at the same time.

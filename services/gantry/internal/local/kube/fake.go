@@ -65,11 +65,11 @@ func fakeNode(name string) map[string]any {
 // kwok plays the kubelets of all nodes: it sets pods Running, and runs nothing.
 func (c site) kwok() supervisor.Spec {
 	return supervisor.Spec{
-		Name: c.name("kwok"), Group: c.Site.Name, Path: c.paths.Part("kwok"),
+		Name: c.name("kwok"), Group: c.Name, Path: c.paths.Part("kwok"),
 		After: []string{c.name("apiserver")},
 		Args: []string{
-			"--kubeconfig=" + c.paths.Kubeconfig(c.Site.Name, "admin"), "--manage-all-nodes=true",
-			"--config=" + c.paths.Conf(c.Site.Name, "stages.yaml"), "--node-lease-duration-seconds=40",
+			"--kubeconfig=" + c.paths.Kubeconfig(c.Name, "admin"), "--manage-all-nodes=true",
+			"--config=" + c.paths.Conf(c.Name, "stages.yaml"), "--node-lease-duration-seconds=40",
 			"--node-ip=" + c.HostIP, "--cidr=" + c.Network, "--server-address=" + layout.Join("127.0.0.1", c.KubeletHealthPort),
 		},
 		Probe: probe.HTTP("http://" + layout.Join("127.0.0.1", c.KubeletHealthPort) + "/healthz"),
@@ -80,11 +80,11 @@ func (c site) kwok() supervisor.Spec {
 // makeNodes makes the simulated nodes and waits for the first to be ready.
 func (c site) makeNodes(ctx context.Context) error {
 	_, err := command.Run(ctx, c.paths.Part("kubectl"),
-		"--kubeconfig="+c.paths.Kubeconfig(c.Site.Name, "admin"), "--cache-dir="+c.paths.Run(c.Site.Name, "kubectl"),
+		"--kubeconfig="+c.paths.Kubeconfig(c.Name, "admin"), "--cache-dir="+c.paths.Run(c.Name, "kubectl"),
 		"apply", "--server-side", "--force-conflicts", "--field-manager=gantry-local",
-		"-f", c.paths.Conf(c.Site.Name, "nodes.yaml"))
+		"-f", c.paths.Conf(c.Name, "nodes.yaml"))
 	if err != nil {
 		return fmt.Errorf("make nodes: %w", err)
 	}
-	return probe.NodeReady(c.APIServer()+"/api/v1/nodes/"+c.Site.Name+"-1", Admin(c.paths, c.Site))(ctx)
+	return probe.NodeReady(c.APIServer()+"/api/v1/nodes/"+c.Name+"-1", Admin(c.paths, c.Site))(ctx)
 }
