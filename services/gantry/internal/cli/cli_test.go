@@ -208,7 +208,7 @@ func TestExitCodes(t *testing.T) {
 func TestWaitTimesOut(t *testing.T) {
 	p, config := startPlatform(t)
 	p.stuck = true
-	got := gantry(t, config, app, "apply", "-f", "-", "--wait", "--timeout", "200ms")
+	got := gantry(t, config, app, "apply", "-f", "-", "--wait", "--timeout", "3s")
 	if got.code != exitTimeout || !strings.Contains(got.err, "0/4 ready") || !strings.Contains(got.err, "gantry explain app/web") {
 		t.Errorf("%+v", got)
 	}

@@ -43,14 +43,17 @@ type Cluster struct {
 	Config
 	// Client is the administrator's, without a limit of its own.
 	Client kubernetes.Interface
+	// Floor is that of a client with ipaas' rights and priority.
+	Floor kubernetes.Interface
 	// REST is what Client is made from.
 	REST *rest.Config
 	// IpaasKubeconfig is how the cluster's ipaas reaches it.
 	IpaasKubeconfig string
 
-	admin     string
-	apiserver pki.Pair
-	proxy     pki.Pair
+	// Kubeconfigs of the others. Each comes as itself: who comes as the
+	// administrator is served before everybody else.
+	admin, controllers, scheduler string
+	apiserver, proxy              pki.Pair
 }
 
 // New makes keys and files; nothing runs yet.
@@ -70,14 +73,30 @@ func New(c Config) (*Cluster, error) {
 	if k.IpaasKubeconfig, err = k.user("ipaas", account); err != nil {
 		return nil, err
 	}
-	if k.REST, err = clientcmd.BuildConfigFromFlags("", k.admin); err != nil {
+	if k.controllers, err = k.user("controller-manager", pki.Leaf{CN: "system:kube-controller-manager"}); err != nil {
 		return nil, err
 	}
-	k.REST.QPS = -1
-	k.REST.ContentType = "application/vnd.kubernetes.protobuf"
-	k.REST.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
-	k.Client, err = kubernetes.NewForConfig(k.REST)
+	if k.scheduler, err = k.user("scheduler", pki.Leaf{CN: "system:kube-scheduler"}); err != nil {
+		return nil, err
+	}
+	if k.Client, k.REST, err = client(k.admin); err != nil {
+		return nil, err
+	}
+	k.Floor, _, err = client(k.IpaasKubeconfig)
 	return k, err
+}
+
+// client has no limit of its own, and ipaas' encoding.
+func client(kubeconfig string) (kubernetes.Interface, *rest.Config, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, nil, err
+	}
+	config.QPS = -1
+	config.ContentType = "application/vnd.kubernetes.protobuf"
+	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
+	c, err := kubernetes.NewForConfig(config)
+	return c, config, err
 }
 
 func (k *Cluster) user(name string, leaf pki.Leaf) (kubeconfig string, err error) {
@@ -175,7 +194,7 @@ func (k *Cluster) startAPIServer() error {
 func (k *Cluster) StartControllers(ctx context.Context, flags ...string) error {
 	k.Procs.Stop(k.Process("controller-manager"))
 	args := append([]string{
-		"--kubeconfig=" + k.admin, "--leader-elect=false", "--use-service-account-credentials=false",
+		"--kubeconfig=" + k.controllers, "--leader-elect=false", "--use-service-account-credentials=true",
 		"--bind-address=127.0.0.1", "--secure-port=" + k.port(controllerPort), "--profiling=false",
 		"--root-ca-file=" + k.PKI.CA(), "--service-account-private-key-file=" + k.apiserver.Key,
 		"--node-monitor-grace-period=1h",
@@ -188,7 +207,7 @@ func (k *Cluster) StartControllers(ctx context.Context, flags ...string) error {
 
 func (k *Cluster) startScheduler() error {
 	return k.start("scheduler", "kube-scheduler",
-		"--kubeconfig="+k.admin, "--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port="+k.port(schedulerPort),
+		"--kubeconfig="+k.scheduler, "--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port="+k.port(schedulerPort),
 		"--kube-api-qps=1000", "--kube-api-burst=2000", "--profiling=false")
 }
 

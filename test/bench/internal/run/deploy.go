@@ -122,7 +122,7 @@ func (b *bench) floorDeploy(ctx context.Context, name string) error {
 		var both errgroup.Group
 		for _, k := range b.clusters {
 			both.Go(func() error {
-				_, err := k.Client.AppsV1().Deployments(key.Namespace()).Apply(ctx, deployment(key), metav1.ApplyOptions{FieldManager: "bench"})
+				_, err := k.Floor.AppsV1().Deployments(key.Namespace()).Apply(ctx, deployment(key), metav1.ApplyOptions{FieldManager: "bench"})
 				return err
 			})
 		}

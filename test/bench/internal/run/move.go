@@ -133,7 +133,7 @@ func (b *bench) measurePatches(ctx context.Context) error {
 
 // patchAll sets the replicas of all apps on the survivor at once.
 func (b *bench) patchAll(ctx context.Context, wanted map[kube.Key]int) error {
-	client := b.clusters[survivor].Client.AppsV1()
+	client := b.clusters[survivor].Floor.AppsV1()
 	group, groupCtx := errgroup.WithContext(ctx)
 	for _, app := range b.apps {
 		group.Go(func() error {
