@@ -114,7 +114,10 @@ end
 
 function _M.log()
   local ctx = ngx.ctx
-  if ctx.counted then counters:incr(ctx.counted .. "||ended", 1, 0) end
+  if ctx.counted then
+    hold.release(ctx)
+    counters:incr(ctx.counted .. "||ended", 1, 0)
+  end
   local p = ctx.pod
   if not p then return end
   local status = ngx.status
