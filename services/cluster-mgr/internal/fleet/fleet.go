@@ -22,6 +22,8 @@ type Snapshot struct {
 	Assignments map[string]store.Item[store.Assignment]
 	// Operations that run or wait for approval.
 	Operations []Operation
+	// Revision of the store that they were read at.
+	OperationsAt int64
 	// Names of the alarms that fire.
 	Firing map[string]bool
 	View   observe.View
@@ -51,7 +53,7 @@ func Load(ctx context.Context, s *store.Store, view observe.View) (Snapshot, err
 	if snapshot.Firing, err = firing(ctx, s); err != nil {
 		return Snapshot{}, err
 	}
-	snapshot.Operations, err = liveOperations(ctx, s)
+	snapshot.Operations, snapshot.OperationsAt, err = liveOperations(ctx, s)
 	return snapshot, err
 }
 

@@ -102,12 +102,16 @@ func (o Operation) Live() bool {
 }
 
 // Live lists the operations that run or wait for approval, oldest first.
-func Live(ctx context.Context, s *store.Store) ([]Operation, error) { return liveOperations(ctx, s) }
+func Live(ctx context.Context, s *store.Store) ([]Operation, error) {
+	live, _, err := liveOperations(ctx, s)
+	return live, err
+}
 
-func liveOperations(ctx context.Context, s *store.Store) ([]Operation, error) {
-	items, _, err := s.Operations.List(ctx, "")
+// liveOperations also gives the revision that they were read at.
+func liveOperations(ctx context.Context, s *store.Store) ([]Operation, int64, error) {
+	items, at, err := s.Operations.List(ctx, "")
 	if err != nil {
-		return nil, fmt.Errorf("list operations: %w", err)
+		return nil, 0, fmt.Errorf("list operations: %w", err)
 	}
 	var live []Operation
 	for _, item := range items {
@@ -116,11 +120,11 @@ func liveOperations(ctx context.Context, s *store.Store) ([]Operation, error) {
 		}
 		o, err := Unpack(item)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		live = append(live, o)
 	}
-	return live, nil
+	return live, at, nil
 }
 
 // failBack is the operation that brings work back to a cluster now; nil: none.

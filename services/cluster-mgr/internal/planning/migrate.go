@@ -42,7 +42,7 @@ func (p *Planner) MigrateApps(ctx context.Context, r *gantryv1.MigrateAppsReques
 		o.Name = ""
 		return o.Pack()
 	}
-	return p.save(ctx, o)
+	return p.save(ctx, snapshot, o)
 }
 
 // lost tells whether a cluster is proven down.
@@ -151,12 +151,12 @@ func (p *Planner) Approve(ctx context.Context, name, user string) (*longrunningp
 	}
 	if worse := worsened(o.Plan, fresh); worse != "" {
 		o = adopt(o, fresh)
-		if _, err := p.save(ctx, o); err != nil {
+		if _, err := p.save(ctx, snapshot, o); err != nil {
 			return nil, err
 		}
 		return nil, fault.Precondition("PLAN_OUTDATED", "%s has changed since it was made: %s; nothing was started, look at `gantry operation get %s` and approve it again", o.Name, worse, names.ID(o.Name))
 	}
-	return p.save(ctx, Approved(o, fresh, user))
+	return p.save(ctx, snapshot, Approved(o, fresh, user))
 }
 
 // Approved is an operation that begins, with the plan that was approved.

@@ -40,7 +40,7 @@ func (p *Planner) SwitchTraffic(ctx context.Context, r *gantryv1.SwitchTrafficRe
 		Apps:        apps,
 		Guard:       pace(r.GetStepSeconds()),
 	})
-	return p.start(ctx, plan, r.GetName(), user)
+	return p.start(ctx, snapshot, plan, r.GetName(), user)
 }
 
 // pace is the guard of work that pauses so many seconds after a weight step; 0
@@ -71,7 +71,7 @@ func (p *Planner) FailBack(ctx context.Context, r *gantryv1.FailBackRequest, use
 		Clusters:         snapshot.FailoverClusters(),
 		Apps:             apps,
 	})
-	return p.start(ctx, plan, r.GetName(), user)
+	return p.start(ctx, snapshot, plan, r.GetName(), user)
 }
 
 // healthySince is when a cluster became healthy; 0: it is not.
@@ -114,11 +114,11 @@ func alone(s fleet.Snapshot) error {
 }
 
 // start stores a plan as a running operation, or refuses one without steps.
-func (p *Planner) start(ctx context.Context, plan failover.Plan, cluster, user string) (*longrunningpb.Operation, error) {
+func (p *Planner) start(ctx context.Context, s fleet.Snapshot, plan failover.Plan, cluster, user string) (*longrunningpb.Operation, error) {
 	if err := possible(plan); err != nil {
 		return nil, err
 	}
-	return p.save(ctx, newOperation(plan, cluster, user, gantryv1.OperationMetadata_STATE_RUNNING))
+	return p.save(ctx, s, newOperation(plan, cluster, user, gantryv1.OperationMetadata_STATE_RUNNING))
 }
 
 func possible(plan failover.Plan) error {
@@ -128,9 +128,11 @@ func possible(plan failover.Plan) error {
 	return nil
 }
 
-// save stores an operation and reads it back.
-func (p *Planner) save(ctx context.Context, o fleet.Operation) (*longrunningpb.Operation, error) {
+// save stores an operation, unless another one began or changed since the
+// snapshot (rule S1), and reads it back.
+func (p *Planner) save(ctx context.Context, s fleet.Snapshot, o fleet.Operation) (*longrunningpb.Operation, error) {
 	change := store.NewChange()
+	p.Store.Operations.ExpectNoneSince(change, "", s.OperationsAt)
 	if err := o.Put(p.Store, change, time.Now()); err != nil {
 		return nil, err
 	}

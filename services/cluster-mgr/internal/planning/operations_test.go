@@ -1,6 +1,7 @@
 package planning_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"gantry.dev/services/cluster-mgr/internal/observe"
 	"gantry.dev/services/cluster-mgr/internal/planning"
 	"gantry.dev/services/cluster-mgr/internal/store"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -38,7 +40,12 @@ type movable struct {
 
 func newMovable(t *testing.T) *movable {
 	t.Helper()
-	m := &movable{T: t, store: store.New(etcdtest.Start(t).Client(t)), room: 4000}
+	return newMovableIn(t, etcdtest.Start(t).Client(t))
+}
+
+func newMovableIn(t *testing.T, client *clientv3.Client) *movable {
+	t.Helper()
+	m := &movable{T: t, store: store.New(client), room: 4000}
 	change := store.NewChange()
 	for _, n := range []string{siteA, siteB} {
 		m.store.Clusters.Put(change, n, &gantryv1.Cluster{Name: n, TrafficPercent: 100, Health: healthy()}, 0)
@@ -310,4 +317,33 @@ func TestASwitchStartsReplicasElsewhereFirst(t *testing.T) {
 	if got := o.Plan.Steps[0].Sentence; got != "set the traffic of site-b to 75 %" || len(o.Metadata.GetProblems()) == 0 {
 		t.Errorf("it begins with: %s; problems %v", got, o.Metadata.GetProblems())
 	}
+}
+
+// rule S1: two who both saw that nothing runs do not both begin.
+func TestTwoBeginnersAtOnce(t *testing.T) {
+	client := etcdtest.Start(t).Client(t)
+	r := &between{KV: client.KV}
+	client.KV = r
+	m := newMovableIn(t, client)
+	r.f = func() {
+		m.operation(m.planner.SwitchTraffic(t.Context(), &gantryv1.SwitchTrafficRequest{Name: siteA, ToPercent: 50}, ann))
+	}
+	_, err := m.planner.SwitchTraffic(t.Context(), &gantryv1.SwitchTrafficRequest{Name: siteB, ToPercent: 50}, ann)
+	m.refused(err, "CHANGED_MEANWHILE")
+	_, err = m.planner.SwitchTraffic(t.Context(), &gantryv1.SwitchTrafficRequest{Name: siteB, ToPercent: 50}, ann)
+	m.refused(err, "OPERATION_RUNNING")
+}
+
+// between does something once, before the next transaction.
+type between struct {
+	clientv3.KV
+	f func()
+}
+
+func (b *between) Txn(ctx context.Context) clientv3.Txn {
+	if f := b.f; f != nil {
+		b.f = nil
+		f()
+	}
+	return b.KV.Txn(ctx)
 }

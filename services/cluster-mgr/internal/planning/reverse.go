@@ -53,5 +53,5 @@ func (p *Planner) Reverse(ctx context.Context, r *gantryv1.ReverseOperationReque
 	}
 	reversal := newOperation(plan, cluster.GetName(), user, gantryv1.OperationMetadata_STATE_RUNNING)
 	reversal.Metadata.Summary = "takes " + o.Name + " back"
-	return p.save(ctx, reversal)
+	return p.save(ctx, snapshot, reversal)
 }
