@@ -2,7 +2,7 @@ package autoscaler
 
 import (
 	"context"
-	"fmt"
+	"sync"
 	"time"
 
 	"gantry.dev/pkg/names"
@@ -30,74 +30,64 @@ type question struct {
 	query, cluster, project string
 }
 
-// reply is an answer or why there is none.
-type reply struct {
-	metrics.Answer
-	err error
-}
-
 // ask puts each question that some app's policy needs once, all at the same
-// time but for a bound per Prometheus.
-func (l *Loop) ask(ctx context.Context, s fleet.Snapshot, apps []*gantryv1.App) map[question]reply {
+// time but for a bound per Prometheus. A question without an answer is left
+// out.
+func (l *Loop) ask(ctx context.Context, s fleet.Snapshot, apps []*gantryv1.App) map[question]metrics.Answer {
 	ctx, cancel := context.WithTimeout(ctx, min(max(l.Interval, leastPatience), mostPatience))
 	defer cancel()
-	replies, groups := map[question]*reply{}, map[string]*errgroup.Group{}
+	var mu sync.Mutex
+	answers := map[question]metrics.Answer{}
+	var all errgroup.Group
+	for _, questions := range due(s, apps) {
+		all.Go(func() error {
+			var each errgroup.Group
+			each.SetLimit(inFlight)
+			for _, q := range questions {
+				each.Go(func() error {
+					answer, err := l.put(ctx, q)
+					if err != nil {
+						l.Logger.Warn("Prometheus gave no answer; affected apps hold their replicas", "url", q.url, "error", err.Error())
+						return nil
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					answers[q] = answer
+					return nil
+				})
+			}
+			return each.Wait()
+		})
+	}
+	_ = all.Wait() // nothing fails
+	return answers
+}
+
+// due lists the questions by Prometheus, each once.
+func due(s fleet.Snapshot, apps []*gantryv1.App) map[string][]question {
+	seen, byURL := map[question]bool{}, map[string][]question{}
 	for _, app := range apps {
 		for _, c := range s.Clusters {
 			for _, m := range app.GetSpec().GetAutoscale().GetMetrics() {
 				q := about(m, app, c.Value)
-				if _, asked := replies[q]; asked || q.url == "" {
-					continue
+				if !seen[q] && q.url != "" {
+					seen[q] = true
+					byURL[q.url] = append(byURL[q.url], q)
 				}
-				if groups[q.url] == nil {
-					groups[q.url] = &errgroup.Group{}
-				}
-				replies[q] = &reply{}
-				l.put(ctx, groups[q.url], q, replies[q])
 			}
 		}
 	}
-	out := make(map[question]reply, len(replies))
-	for _, g := range groups {
-		_ = g.Wait() // each error is in its reply
-	}
-	for q, r := range replies {
-		out[q] = *r
-	}
-	return out
+	return byURL
 }
 
-func (l *Loop) put(ctx context.Context, group *errgroup.Group, q question, r *reply) {
-	gate := l.gate(q.url)
-	group.Go(func() error {
-		select {
-		case gate <- struct{}{}:
-			defer func() { <-gate }()
-		case <-ctx.Done():
-			r.err = fmt.Errorf("ask Prometheus at %s: %w", q.url, ctx.Err())
-			return nil
-		}
-		switch {
-		case q.query != "":
-			r.Answer, r.err = l.source.Query(ctx, q.url, q.query, names.ID(q.cluster), "gantry-"+q.project)
-		case q.resource == gantryv1.ScaleMetric_RESOURCE_MEMORY:
-			r.Answer, r.err = l.source.Memory(ctx, q.url)
-		default:
-			r.Answer, r.err = l.source.CPU(ctx, q.url)
-		}
-		if r.err != nil {
-			l.Logger.Warn("Prometheus gave no answer; affected apps hold their replicas", "url", q.url, "error", r.err.Error())
-		}
-		return nil
-	})
-}
-
-// gate is one Prometheus' bound.
-func (l *Loop) gate(url string) chan struct{} {
-	if l.gates[url] == nil {
-		l.gates[url] = make(chan struct{}, inFlight)
+func (l *Loop) put(ctx context.Context, q question) (metrics.Answer, error) {
+	switch {
+	case q.query != "":
+		return l.source.Query(ctx, q.url, q.query, names.ID(q.cluster), "gantry-"+q.project)
+	case q.resource == gantryv1.ScaleMetric_RESOURCE_MEMORY:
+		return l.source.Memory(ctx, q.url)
 	}
-	return l.gates[url]
+	return l.source.CPU(ctx, q.url)
 }
 
 // about is the question that tells a metric of an app in a cluster.

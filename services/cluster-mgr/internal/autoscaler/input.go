@@ -18,12 +18,12 @@ import (
 type round struct {
 	fleet.Snapshot
 	now     time.Time
-	replies map[question]reply
+	answers map[question]metrics.Answer
 	// Pods by cluster, then app.
 	pods map[string]map[string][]*gantryv1.Pod
 	// Of each app, by the load balancer nodes; unknown says why that is not
 	// all.
-	demands map[string]demand
+	traffic map[string]observe.AppTraffic
 	unknown string
 }
 
@@ -62,8 +62,8 @@ func (l *Loop) input(r round, app *gantryv1.App) (autoscale.Input, memory, error
 		FrozenReason:          l.frozen(r.Snapshot, app),
 	}
 	next := memory{}
-	d, known := r.demands[app.GetName()]
-	in.Traffic, next.heard = last.heard.listen(d, known, r.unknown, r.now)
+	traffic, known := r.traffic[app.GetName()]
+	in.Traffic, next.heard = last.heard.listen(traffic, known, r.unknown, r.now)
 	for _, m := range app.GetSpec().GetAutoscale().GetMetrics() {
 		in.Metrics = append(in.Metrics, metric(m))
 	}
@@ -93,7 +93,7 @@ func addCluster(in *autoscale.Input, r round, app *gantryv1.App, c *gantryv1.Clu
 	}
 	namespace := "gantry-" + names.Project(app.GetName())
 	for i, m := range app.GetSpec().GetAutoscale().GetMetrics() {
-		answer := r.replies[about(m, app, c)]
+		answer := r.answers[about(m, app, c)]
 		metric := &in.Metrics[i]
 		metric.Warnings = mergeWarnings(metric.Warnings, answer.Warnings)
 		for _, total := range answer.Totals {

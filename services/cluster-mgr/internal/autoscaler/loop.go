@@ -70,12 +70,9 @@ type Loop struct {
 	Config
 	term   leader.Term
 	source *metrics.Source
-	gates  map[string]chan struct{}
 	memory map[string]memory
 	// When the last round over all apps began.
 	last time.Time
-	// Apps that had no replica then: a held request wakes them at once.
-	asleep map[string]bool
 }
 
 // memory is what one round leaves for the next, by app.
@@ -84,6 +81,8 @@ type memory struct {
 	holdSince int64
 	growths   []autoscale.Growth
 	heard     heard
+	// It has no replica: a held request wakes it at once.
+	asleep bool
 }
 
 // New checks its Config.
@@ -91,10 +90,7 @@ func New(c Config, term leader.Term) (*Loop, error) {
 	if c.Store == nil || c.Observer == nil || c.Interval <= 0 || c.SampleInterval <= 0 || c.Frozen == nil || c.Logger == nil || c.Decisions == nil || c.Rounds == nil {
 		return nil, errors.New("autoscaler: every field of Config is required")
 	}
-	return &Loop{
-		Config: c, term: term, source: metrics.New(c.SampleInterval),
-		gates: map[string]chan struct{}{}, memory: map[string]memory{}, asleep: map[string]bool{},
-	}, nil
+	return &Loop{Config: c, term: term, source: metrics.New(c.SampleInterval), memory: map[string]memory{}}, nil
 }
 
 // beat is the time between two looks at held requests.
@@ -113,9 +109,10 @@ func (l *Loop) look(ctx context.Context, now time.Time) error {
 		l.last = now
 		return l.round(ctx, now, nil)
 	}
+	traffic, _ := l.Observer.View().Traffic(now)
 	called := map[string]bool{}
-	for app := range l.asleep {
-		if l.Observer.View().HeldRequests(app) > 0 {
+	for app, m := range l.memory {
+		if m.asleep && traffic[app].Held > 0 {
 			called[app] = true
 		}
 	}
@@ -140,9 +137,9 @@ func (l *Loop) round(ctx context.Context, now time.Time, only map[string]bool) e
 		}
 	}
 	r := round{Snapshot: snapshot, now: now, pods: podsByApp(snapshot.View)}
-	r.demands, r.unknown = demands(snapshot.View, now)
+	r.traffic, r.unknown = snapshot.View.Traffic(now)
 	if only == nil {
-		r.replies = l.ask(ctx, snapshot, apps)
+		r.answers = l.ask(ctx, snapshot, apps)
 		l.forget(apps)
 	}
 	var failed error
@@ -167,7 +164,7 @@ func (l *Loop) forget(apps []*gantryv1.App) {
 	for _, app := range apps {
 		kept[app.GetName()] = l.memory[app.GetName()]
 	}
-	l.memory, l.asleep = kept, map[string]bool{}
+	l.memory = kept
 }
 
 // move is a decision with its input.
@@ -184,12 +181,8 @@ func (l *Loop) decide(r round, app *gantryv1.App) (move, error) {
 	out := autoscale.Decide(in)
 	l.Decisions.WithLabelValues(out.Action, out.ReasonCode).Inc()
 	l.Logger.Debug("autoscale", "app", in.App, "action", out.Action, "formula", out.Formula, "reason", out.Reason)
-	next.history, next.holdSince, next.growths = out.History, out.HoldSinceUnix, out.Growths
+	next.history, next.holdSince, next.growths, next.asleep = out.History, out.HoldSinceUnix, out.Growths, out.Desired == 0
 	l.memory[in.App] = next
-	l.asleep[in.App] = out.Desired == 0
-	if out.Desired > 0 {
-		delete(l.asleep, in.App)
-	}
 	return move{in, out}, nil
 }
 

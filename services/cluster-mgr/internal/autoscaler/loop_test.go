@@ -180,7 +180,7 @@ func TestToZeroAndBackByARequest(t *testing.T) {
 	for range 3 { // a node that answers now and then is not trusted either
 		w.now = w.now.Add(70 * time.Second)
 		w.hears(app, 10, 0)
-		w.now = w.now.Add(staleAfter)
+		w.now = w.now.Add(10 * time.Second)
 		if w.rounds(1); w.desired(app) != 1 {
 			t.Fatal("it was ended on an old answer")
 		}

@@ -186,13 +186,17 @@ func TestTraffic(t *testing.T) {
 		"main/lb-3": {Status: said(40, 4), Err: errors.New("no answer")},
 		"main/lb-4": {Err: errors.New("never answered")},
 	}}
-	if got := v.HeldRequests(web); got != 3 {
+	traffic, unknown := v.Traffic(time.Now())
+	if got := traffic[web].Held; got != 3 {
 		t.Errorf("%d are held", got)
 	}
-	if got := v.Requests(web); got != 70 {
+	if got := traffic[web].Requests; got != 70 {
 		t.Errorf("%d requests", got)
 	}
-	if v.HeldRequests("projects/x/apps/y") != 0 || v.Requests("projects/x/apps/y") != 0 {
+	if got, ok := traffic["projects/x/apps/y"]; ok || got.Held != 0 || got.Requests != 0 {
 		t.Error("an app without traffic has some")
+	}
+	if unknown == "" {
+		t.Error("silent nodes are not told")
 	}
 }
