@@ -111,11 +111,16 @@ const nobody = gantryv1.Member_Role(1 << 30)
 func neededRole(permission string) gantryv1.Member_Role {
 	resource, verb, _ := strings.Cut(permission, ".")
 	switch resource {
-	case "apps", "routes":
+	case "apps", "routes", "streamRoutes", "secrets":
 		if verb == "get" || verb == "list" {
 			return gantryv1.Member_ROLE_VIEWER
 		}
 		return gantryv1.Member_ROLE_DEVELOPER
+	case "volumes":
+		if verb == "get" || verb == "list" {
+			return gantryv1.Member_ROLE_VIEWER
+		}
+		return gantryv1.Member_ROLE_OWNER
 	case "projects":
 		switch verb {
 		case "get", "list":

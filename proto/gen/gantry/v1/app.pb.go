@@ -8,6 +8,7 @@ package gantryv1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	longrunningpb "cloud.google.com/go/longrunning/autogen/longrunningpb"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -131,7 +132,7 @@ func (x Autoscale_Rounding) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Autoscale_Rounding.Descriptor instead.
 func (Autoscale_Rounding) EnumDescriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{7, 0}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{9, 0}
 }
 
 // What is measured.
@@ -181,7 +182,7 @@ func (x ScaleMetric_Resource) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ScaleMetric_Resource.Descriptor instead.
 func (ScaleMetric_Resource) EnumDescriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{9, 0}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{11, 0}
 }
 
 // How replicas are divided.
@@ -238,7 +239,7 @@ func (x Placement_Strategy) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Placement_Strategy.Descriptor instead.
 func (Placement_Strategy) EnumDescriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{10, 0}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{12, 0}
 }
 
 // What happened.
@@ -292,7 +293,7 @@ func (x WatchAppsResponse_Event) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use WatchAppsResponse_Event.Descriptor instead.
 func (WatchAppsResponse_Event) EnumDescriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{22, 0}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{24, 0}
 }
 
 // An App is what a team runs.
@@ -406,7 +407,9 @@ type AppSpec struct {
 	Class AppClass `protobuf:"varint,14,opt,name=class,proto3,enum=gantry.v1.AppClass" json:"class,omitempty"`
 	// Configuration files, by path in the container. They are in every cluster
 	// of the app before a pod needs them, and a release keeps them.
-	Files         []*ConfigFile `protobuf:"bytes,15,rep,name=files,proto3" json:"files,omitempty"`
+	Files []*ConfigFile `protobuf:"bytes,15,rep,name=files,proto3" json:"files,omitempty"`
+	// Shared storage, by path in the container.
+	Volumes       []*VolumeMount `protobuf:"bytes,16,rep,name=volumes,proto3" json:"volumes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -546,12 +549,21 @@ func (x *AppSpec) GetFiles() []*ConfigFile {
 	return nil
 }
 
-// A ConfigFile is a text file in the app's container.
+func (x *AppSpec) GetVolumes() []*VolumeMount {
+	if x != nil {
+		return x.Volumes
+	}
+	return nil
+}
+
+// A ConfigFile is a file in the app's container: text, or a secret's value.
 type ConfigFile struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Absolute and clean, for example "/etc/web/web.toml".
-	Path          string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
-	Content       string `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	Path    string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Content string `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	// Where the content comes from instead.
+	Secret        *SecretKey `protobuf:"bytes,3,opt,name=secret,proto3" json:"secret,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -600,6 +612,130 @@ func (x *ConfigFile) GetContent() string {
 	return ""
 }
 
+func (x *ConfigFile) GetSecret() *SecretKey {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
+// A SecretKey is one value of a secret.
+type SecretKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "projects/{project}/secrets/{secret}" of the app's project.
+	Secret        string `protobuf:"bytes,1,opt,name=secret,proto3" json:"secret,omitempty"`
+	Key           string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SecretKey) Reset() {
+	*x = SecretKey{}
+	mi := &file_gantry_v1_app_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SecretKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SecretKey) ProtoMessage() {}
+
+func (x *SecretKey) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_app_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SecretKey.ProtoReflect.Descriptor instead.
+func (*SecretKey) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *SecretKey) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+func (x *SecretKey) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+// A VolumeMount is a volume in the app's container.
+type VolumeMount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "projects/{project}/volumes/{volume}" of the app's project.
+	Volume string `protobuf:"bytes,1,opt,name=volume,proto3" json:"volume,omitempty"`
+	// Absolute and clean, for example "/data".
+	Path          string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	ReadOnly      bool   `protobuf:"varint,3,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VolumeMount) Reset() {
+	*x = VolumeMount{}
+	mi := &file_gantry_v1_app_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VolumeMount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VolumeMount) ProtoMessage() {}
+
+func (x *VolumeMount) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_app_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VolumeMount.ProtoReflect.Descriptor instead.
+func (*VolumeMount) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *VolumeMount) GetVolume() string {
+	if x != nil {
+		return x.Volume
+	}
+	return ""
+}
+
+func (x *VolumeMount) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *VolumeMount) GetReadOnly() bool {
+	if x != nil {
+		return x.ReadOnly
+	}
+	return false
+}
+
 // Resources of one replica: request and limit of memory, request of CPU.
 type Resources struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -615,7 +751,7 @@ type Resources struct {
 
 func (x *Resources) Reset() {
 	*x = Resources{}
-	mi := &file_gantry_v1_app_proto_msgTypes[3]
+	mi := &file_gantry_v1_app_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -627,7 +763,7 @@ func (x *Resources) String() string {
 func (*Resources) ProtoMessage() {}
 
 func (x *Resources) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[3]
+	mi := &file_gantry_v1_app_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -640,7 +776,7 @@ func (x *Resources) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resources.ProtoReflect.Descriptor instead.
 func (*Resources) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{3}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Resources) GetCpu() string {
@@ -664,17 +800,20 @@ func (x *Resources) GetCpuLimit() string {
 	return ""
 }
 
+// An EnvVar is text, or a secret's value.
 type EnvVar struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Value string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// Where the value comes from instead.
+	Secret        *SecretKey `protobuf:"bytes,3,opt,name=secret,proto3" json:"secret,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EnvVar) Reset() {
 	*x = EnvVar{}
-	mi := &file_gantry_v1_app_proto_msgTypes[4]
+	mi := &file_gantry_v1_app_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -686,7 +825,7 @@ func (x *EnvVar) String() string {
 func (*EnvVar) ProtoMessage() {}
 
 func (x *EnvVar) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[4]
+	mi := &file_gantry_v1_app_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -699,7 +838,7 @@ func (x *EnvVar) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnvVar.ProtoReflect.Descriptor instead.
 func (*EnvVar) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{4}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *EnvVar) GetName() string {
@@ -716,6 +855,13 @@ func (x *EnvVar) GetValue() string {
 	return ""
 }
 
+func (x *EnvVar) GetSecret() *SecretKey {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
 // A Port that the app listens on.
 type Port struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -727,7 +873,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_gantry_v1_app_proto_msgTypes[5]
+	mi := &file_gantry_v1_app_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -739,7 +885,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[5]
+	mi := &file_gantry_v1_app_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -752,7 +898,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{5}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Port) GetName() string {
@@ -790,7 +936,7 @@ type HealthCheck struct {
 
 func (x *HealthCheck) Reset() {
 	*x = HealthCheck{}
-	mi := &file_gantry_v1_app_proto_msgTypes[6]
+	mi := &file_gantry_v1_app_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -802,7 +948,7 @@ func (x *HealthCheck) String() string {
 func (*HealthCheck) ProtoMessage() {}
 
 func (x *HealthCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[6]
+	mi := &file_gantry_v1_app_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -815,7 +961,7 @@ func (x *HealthCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheck.ProtoReflect.Descriptor instead.
 func (*HealthCheck) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{6}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *HealthCheck) GetHttpPath() string {
@@ -892,7 +1038,7 @@ type Autoscale struct {
 
 func (x *Autoscale) Reset() {
 	*x = Autoscale{}
-	mi := &file_gantry_v1_app_proto_msgTypes[7]
+	mi := &file_gantry_v1_app_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -904,7 +1050,7 @@ func (x *Autoscale) String() string {
 func (*Autoscale) ProtoMessage() {}
 
 func (x *Autoscale) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[7]
+	mi := &file_gantry_v1_app_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -917,7 +1063,7 @@ func (x *Autoscale) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Autoscale.ProtoReflect.Descriptor instead.
 func (*Autoscale) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{7}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Autoscale) GetMinReplicas() int32 {
@@ -1025,7 +1171,7 @@ type ScaleSchedule struct {
 
 func (x *ScaleSchedule) Reset() {
 	*x = ScaleSchedule{}
-	mi := &file_gantry_v1_app_proto_msgTypes[8]
+	mi := &file_gantry_v1_app_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1037,7 +1183,7 @@ func (x *ScaleSchedule) String() string {
 func (*ScaleSchedule) ProtoMessage() {}
 
 func (x *ScaleSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[8]
+	mi := &file_gantry_v1_app_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1050,7 +1196,7 @@ func (x *ScaleSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleSchedule.ProtoReflect.Descriptor instead.
 func (*ScaleSchedule) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{8}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ScaleSchedule) GetName() string {
@@ -1113,7 +1259,7 @@ type ScaleMetric struct {
 
 func (x *ScaleMetric) Reset() {
 	*x = ScaleMetric{}
-	mi := &file_gantry_v1_app_proto_msgTypes[9]
+	mi := &file_gantry_v1_app_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1125,7 +1271,7 @@ func (x *ScaleMetric) String() string {
 func (*ScaleMetric) ProtoMessage() {}
 
 func (x *ScaleMetric) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[9]
+	mi := &file_gantry_v1_app_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1138,7 +1284,7 @@ func (x *ScaleMetric) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleMetric.ProtoReflect.Descriptor instead.
 func (*ScaleMetric) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{9}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ScaleMetric) GetResource() ScaleMetric_Resource {
@@ -1180,7 +1326,7 @@ type Placement struct {
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_gantry_v1_app_proto_msgTypes[10]
+	mi := &file_gantry_v1_app_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1192,7 +1338,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[10]
+	mi := &file_gantry_v1_app_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1205,7 +1351,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{10}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Placement) GetClusters() []*ClusterPlacement {
@@ -1240,7 +1386,7 @@ type ClusterPlacement struct {
 
 func (x *ClusterPlacement) Reset() {
 	*x = ClusterPlacement{}
-	mi := &file_gantry_v1_app_proto_msgTypes[11]
+	mi := &file_gantry_v1_app_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1252,7 +1398,7 @@ func (x *ClusterPlacement) String() string {
 func (*ClusterPlacement) ProtoMessage() {}
 
 func (x *ClusterPlacement) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[11]
+	mi := &file_gantry_v1_app_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1265,7 +1411,7 @@ func (x *ClusterPlacement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterPlacement.ProtoReflect.Descriptor instead.
 func (*ClusterPlacement) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{11}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ClusterPlacement) GetCluster() string {
@@ -1322,14 +1468,17 @@ type AppStatus struct {
 	// The image's digest of the wanted release, "sha256:…".
 	Digest string `protobuf:"bytes,8,opt,name=digest,proto3" json:"digest,omitempty"`
 	// What the autoscaler does; unset without a policy.
-	Autoscale     *AutoscaleStatus `protobuf:"bytes,9,opt,name=autoscale,proto3" json:"autoscale,omitempty"`
+	Autoscale *AutoscaleStatus `protobuf:"bytes,9,opt,name=autoscale,proto3" json:"autoscale,omitempty"`
+	// Percent of the app's requests by cluster, "clusters/site-a", 100 together;
+	// empty: in proportion to ready pods.
+	TrafficShares map[string]int32 `protobuf:"bytes,10,rep,name=traffic_shares,json=trafficShares,proto3" json:"traffic_shares,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AppStatus) Reset() {
 	*x = AppStatus{}
-	mi := &file_gantry_v1_app_proto_msgTypes[12]
+	mi := &file_gantry_v1_app_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1341,7 +1490,7 @@ func (x *AppStatus) String() string {
 func (*AppStatus) ProtoMessage() {}
 
 func (x *AppStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[12]
+	mi := &file_gantry_v1_app_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1354,7 +1503,7 @@ func (x *AppStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppStatus.ProtoReflect.Descriptor instead.
 func (*AppStatus) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{12}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AppStatus) GetRelease() int32 {
@@ -1420,6 +1569,13 @@ func (x *AppStatus) GetAutoscale() *AutoscaleStatus {
 	return nil
 }
 
+func (x *AppStatus) GetTrafficShares() map[string]int32 {
+	if x != nil {
+		return x.TrafficShares
+	}
+	return nil
+}
+
 // AutoscaleStatus is what the autoscaler does about an app.
 type AutoscaleStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1439,7 +1595,7 @@ type AutoscaleStatus struct {
 
 func (x *AutoscaleStatus) Reset() {
 	*x = AutoscaleStatus{}
-	mi := &file_gantry_v1_app_proto_msgTypes[13]
+	mi := &file_gantry_v1_app_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1451,7 +1607,7 @@ func (x *AutoscaleStatus) String() string {
 func (*AutoscaleStatus) ProtoMessage() {}
 
 func (x *AutoscaleStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[13]
+	mi := &file_gantry_v1_app_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1464,7 +1620,7 @@ func (x *AutoscaleStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AutoscaleStatus.ProtoReflect.Descriptor instead.
 func (*AutoscaleStatus) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{13}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AutoscaleStatus) GetMinReplicas() int32 {
@@ -1529,7 +1685,7 @@ type ClusterAssignment struct {
 
 func (x *ClusterAssignment) Reset() {
 	*x = ClusterAssignment{}
-	mi := &file_gantry_v1_app_proto_msgTypes[14]
+	mi := &file_gantry_v1_app_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1541,7 +1697,7 @@ func (x *ClusterAssignment) String() string {
 func (*ClusterAssignment) ProtoMessage() {}
 
 func (x *ClusterAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[14]
+	mi := &file_gantry_v1_app_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1554,7 +1710,7 @@ func (x *ClusterAssignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterAssignment.ProtoReflect.Descriptor instead.
 func (*ClusterAssignment) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{14}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ClusterAssignment) GetCluster() string {
@@ -1619,14 +1775,17 @@ type Release struct {
 	CreatedBy  string                 `protobuf:"bytes,5,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// Number of the release this one repeats; 0: none.
-	RollbackOf    int32 `protobuf:"varint,7,opt,name=rollback_of,json=rollbackOf,proto3" json:"rollback_of,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	RollbackOf int32 `protobuf:"varint,7,opt,name=rollback_of,json=rollbackOf,proto3" json:"rollback_of,omitempty"`
+	// Version of each secret that it uses, by the secret's name. A rollback
+	// takes them too.
+	SecretVersions map[string]string `protobuf:"bytes,8,rep,name=secret_versions,json=secretVersions,proto3" json:"secret_versions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Release) Reset() {
 	*x = Release{}
-	mi := &file_gantry_v1_app_proto_msgTypes[15]
+	mi := &file_gantry_v1_app_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1638,7 +1797,7 @@ func (x *Release) String() string {
 func (*Release) ProtoMessage() {}
 
 func (x *Release) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[15]
+	mi := &file_gantry_v1_app_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1651,7 +1810,7 @@ func (x *Release) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Release.ProtoReflect.Descriptor instead.
 func (*Release) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{15}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Release) GetName() string {
@@ -1703,6 +1862,13 @@ func (x *Release) GetRollbackOf() int32 {
 	return 0
 }
 
+func (x *Release) GetSecretVersions() map[string]string {
+	if x != nil {
+		return x.SecretVersions
+	}
+	return nil
+}
+
 // A Pod of an app.
 type Pod struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1728,7 +1894,7 @@ type Pod struct {
 
 func (x *Pod) Reset() {
 	*x = Pod{}
-	mi := &file_gantry_v1_app_proto_msgTypes[16]
+	mi := &file_gantry_v1_app_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1740,7 +1906,7 @@ func (x *Pod) String() string {
 func (*Pod) ProtoMessage() {}
 
 func (x *Pod) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[16]
+	mi := &file_gantry_v1_app_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1753,7 +1919,7 @@ func (x *Pod) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pod.ProtoReflect.Descriptor instead.
 func (*Pod) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{16}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Pod) GetName() string {
@@ -1846,7 +2012,7 @@ type CreateAppRequest struct {
 
 func (x *CreateAppRequest) Reset() {
 	*x = CreateAppRequest{}
-	mi := &file_gantry_v1_app_proto_msgTypes[17]
+	mi := &file_gantry_v1_app_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1858,7 +2024,7 @@ func (x *CreateAppRequest) String() string {
 func (*CreateAppRequest) ProtoMessage() {}
 
 func (x *CreateAppRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[17]
+	mi := &file_gantry_v1_app_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1871,7 +2037,7 @@ func (x *CreateAppRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAppRequest.ProtoReflect.Descriptor instead.
 func (*CreateAppRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{17}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CreateAppRequest) GetParent() string {
@@ -1911,7 +2077,7 @@ type GetAppRequest struct {
 
 func (x *GetAppRequest) Reset() {
 	*x = GetAppRequest{}
-	mi := &file_gantry_v1_app_proto_msgTypes[18]
+	mi := &file_gantry_v1_app_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1923,7 +2089,7 @@ func (x *GetAppRequest) String() string {
 func (*GetAppRequest) ProtoMessage() {}
 
 func (x *GetAppRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[18]
+	mi := &file_gantry_v1_app_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1936,7 +2102,7 @@ func (x *GetAppRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAppRequest.ProtoReflect.Descriptor instead.
 func (*GetAppRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{18}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetAppRequest) GetName() string {
@@ -1957,7 +2123,7 @@ type ListAppsRequest struct {
 
 func (x *ListAppsRequest) Reset() {
 	*x = ListAppsRequest{}
-	mi := &file_gantry_v1_app_proto_msgTypes[19]
+	mi := &file_gantry_v1_app_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1969,7 +2135,7 @@ func (x *ListAppsRequest) String() string {
 func (*ListAppsRequest) ProtoMessage() {}
 
 func (x *ListAppsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[19]
+	mi := &file_gantry_v1_app_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1982,7 +2148,7 @@ func (x *ListAppsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAppsRequest.ProtoReflect.Descriptor instead.
 func (*ListAppsRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{19}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListAppsRequest) GetParent() string {
@@ -2016,7 +2182,7 @@ type ListAppsResponse struct {
 
 func (x *ListAppsResponse) Reset() {
 	*x = ListAppsResponse{}
-	mi := &file_gantry_v1_app_proto_msgTypes[20]
+	mi := &file_gantry_v1_app_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2028,7 +2194,7 @@ func (x *ListAppsResponse) String() string {
 func (*ListAppsResponse) ProtoMessage() {}
 
 func (x *ListAppsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[20]
+	mi := &file_gantry_v1_app_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2041,7 +2207,7 @@ func (x *ListAppsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAppsResponse.ProtoReflect.Descriptor instead.
 func (*ListAppsResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{20}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListAppsResponse) GetApps() []*App {
@@ -2069,7 +2235,7 @@ type WatchAppsRequest struct {
 
 func (x *WatchAppsRequest) Reset() {
 	*x = WatchAppsRequest{}
-	mi := &file_gantry_v1_app_proto_msgTypes[21]
+	mi := &file_gantry_v1_app_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2081,7 +2247,7 @@ func (x *WatchAppsRequest) String() string {
 func (*WatchAppsRequest) ProtoMessage() {}
 
 func (x *WatchAppsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[21]
+	mi := &file_gantry_v1_app_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2094,7 +2260,7 @@ func (x *WatchAppsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchAppsRequest.ProtoReflect.Descriptor instead.
 func (*WatchAppsRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{21}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *WatchAppsRequest) GetParent() string {
@@ -2122,7 +2288,7 @@ type WatchAppsResponse struct {
 
 func (x *WatchAppsResponse) Reset() {
 	*x = WatchAppsResponse{}
-	mi := &file_gantry_v1_app_proto_msgTypes[22]
+	mi := &file_gantry_v1_app_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2134,7 +2300,7 @@ func (x *WatchAppsResponse) String() string {
 func (*WatchAppsResponse) ProtoMessage() {}
 
 func (x *WatchAppsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[22]
+	mi := &file_gantry_v1_app_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2147,7 +2313,7 @@ func (x *WatchAppsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchAppsResponse.ProtoReflect.Descriptor instead.
 func (*WatchAppsResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{22}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *WatchAppsResponse) GetEvent() WatchAppsResponse_Event {
@@ -2186,7 +2352,7 @@ type UpdateAppRequest struct {
 
 func (x *UpdateAppRequest) Reset() {
 	*x = UpdateAppRequest{}
-	mi := &file_gantry_v1_app_proto_msgTypes[23]
+	mi := &file_gantry_v1_app_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2198,7 +2364,7 @@ func (x *UpdateAppRequest) String() string {
 func (*UpdateAppRequest) ProtoMessage() {}
 
 func (x *UpdateAppRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[23]
+	mi := &file_gantry_v1_app_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2211,7 +2377,7 @@ func (x *UpdateAppRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateAppRequest.ProtoReflect.Descriptor instead.
 func (*UpdateAppRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{23}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *UpdateAppRequest) GetApp() *App {
@@ -2259,7 +2425,7 @@ type DeleteAppRequest struct {
 
 func (x *DeleteAppRequest) Reset() {
 	*x = DeleteAppRequest{}
-	mi := &file_gantry_v1_app_proto_msgTypes[24]
+	mi := &file_gantry_v1_app_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2271,7 +2437,7 @@ func (x *DeleteAppRequest) String() string {
 func (*DeleteAppRequest) ProtoMessage() {}
 
 func (x *DeleteAppRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[24]
+	mi := &file_gantry_v1_app_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2284,7 +2450,7 @@ func (x *DeleteAppRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteAppRequest.ProtoReflect.Descriptor instead.
 func (*DeleteAppRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{24}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DeleteAppRequest) GetName() string {
@@ -2313,7 +2479,7 @@ type ScaleAppRequest struct {
 
 func (x *ScaleAppRequest) Reset() {
 	*x = ScaleAppRequest{}
-	mi := &file_gantry_v1_app_proto_msgTypes[25]
+	mi := &file_gantry_v1_app_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2325,7 +2491,7 @@ func (x *ScaleAppRequest) String() string {
 func (*ScaleAppRequest) ProtoMessage() {}
 
 func (x *ScaleAppRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[25]
+	mi := &file_gantry_v1_app_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2338,7 +2504,7 @@ func (x *ScaleAppRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleAppRequest.ProtoReflect.Descriptor instead.
 func (*ScaleAppRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{25}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ScaleAppRequest) GetName() string {
@@ -2382,7 +2548,7 @@ type RebalanceAppRequest struct {
 
 func (x *RebalanceAppRequest) Reset() {
 	*x = RebalanceAppRequest{}
-	mi := &file_gantry_v1_app_proto_msgTypes[26]
+	mi := &file_gantry_v1_app_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2394,7 +2560,7 @@ func (x *RebalanceAppRequest) String() string {
 func (*RebalanceAppRequest) ProtoMessage() {}
 
 func (x *RebalanceAppRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[26]
+	mi := &file_gantry_v1_app_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2407,7 +2573,7 @@ func (x *RebalanceAppRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebalanceAppRequest.ProtoReflect.Descriptor instead.
 func (*RebalanceAppRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{26}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RebalanceAppRequest) GetName() string {
@@ -2438,6 +2604,96 @@ func (x *RebalanceAppRequest) GetRequestId() string {
 	return ""
 }
 
+type ShiftTrafficRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Percent of the app's requests at the end, by cluster ("clusters/site-b").
+	// Clusters that are not named share the rest in proportion to ready pods.
+	// Empty: back to ready pods everywhere.
+	Shares map[string]int32 `protobuf:"bytes,2,rep,name=shares,proto3" json:"shares,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Size of a step in percent points; 0: 25.
+	StepPercent int32 `protobuf:"varint,3,opt,name=step_percent,json=stepPercent,proto3" json:"step_percent,omitempty"`
+	// Pause between steps in seconds; 0: 2.
+	StepSeconds int32 `protobuf:"varint,4,opt,name=step_seconds,json=stepSeconds,proto3" json:"step_seconds,omitempty"`
+	// Answer with the plan, change nothing.
+	ValidateOnly  bool   `protobuf:"varint,5,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	RequestId     string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShiftTrafficRequest) Reset() {
+	*x = ShiftTrafficRequest{}
+	mi := &file_gantry_v1_app_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShiftTrafficRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShiftTrafficRequest) ProtoMessage() {}
+
+func (x *ShiftTrafficRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_app_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShiftTrafficRequest.ProtoReflect.Descriptor instead.
+func (*ShiftTrafficRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ShiftTrafficRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ShiftTrafficRequest) GetShares() map[string]int32 {
+	if x != nil {
+		return x.Shares
+	}
+	return nil
+}
+
+func (x *ShiftTrafficRequest) GetStepPercent() int32 {
+	if x != nil {
+		return x.StepPercent
+	}
+	return 0
+}
+
+func (x *ShiftTrafficRequest) GetStepSeconds() int32 {
+	if x != nil {
+		return x.StepSeconds
+	}
+	return 0
+}
+
+func (x *ShiftTrafficRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *ShiftTrafficRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
 type RollbackAppRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -2450,7 +2706,7 @@ type RollbackAppRequest struct {
 
 func (x *RollbackAppRequest) Reset() {
 	*x = RollbackAppRequest{}
-	mi := &file_gantry_v1_app_proto_msgTypes[27]
+	mi := &file_gantry_v1_app_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2462,7 +2718,7 @@ func (x *RollbackAppRequest) String() string {
 func (*RollbackAppRequest) ProtoMessage() {}
 
 func (x *RollbackAppRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[27]
+	mi := &file_gantry_v1_app_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2475,7 +2731,7 @@ func (x *RollbackAppRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackAppRequest.ProtoReflect.Descriptor instead.
 func (*RollbackAppRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{27}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RollbackAppRequest) GetName() string {
@@ -2510,7 +2766,7 @@ type ListReleasesRequest struct {
 
 func (x *ListReleasesRequest) Reset() {
 	*x = ListReleasesRequest{}
-	mi := &file_gantry_v1_app_proto_msgTypes[28]
+	mi := &file_gantry_v1_app_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2522,7 +2778,7 @@ func (x *ListReleasesRequest) String() string {
 func (*ListReleasesRequest) ProtoMessage() {}
 
 func (x *ListReleasesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[28]
+	mi := &file_gantry_v1_app_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2535,7 +2791,7 @@ func (x *ListReleasesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReleasesRequest.ProtoReflect.Descriptor instead.
 func (*ListReleasesRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{28}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListReleasesRequest) GetParent() string {
@@ -2569,7 +2825,7 @@ type ListReleasesResponse struct {
 
 func (x *ListReleasesResponse) Reset() {
 	*x = ListReleasesResponse{}
-	mi := &file_gantry_v1_app_proto_msgTypes[29]
+	mi := &file_gantry_v1_app_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2581,7 +2837,7 @@ func (x *ListReleasesResponse) String() string {
 func (*ListReleasesResponse) ProtoMessage() {}
 
 func (x *ListReleasesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[29]
+	mi := &file_gantry_v1_app_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2594,7 +2850,7 @@ func (x *ListReleasesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReleasesResponse.ProtoReflect.Descriptor instead.
 func (*ListReleasesResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{29}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListReleasesResponse) GetReleases() []*Release {
@@ -2620,7 +2876,7 @@ type ListPodsRequest struct {
 
 func (x *ListPodsRequest) Reset() {
 	*x = ListPodsRequest{}
-	mi := &file_gantry_v1_app_proto_msgTypes[30]
+	mi := &file_gantry_v1_app_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2632,7 +2888,7 @@ func (x *ListPodsRequest) String() string {
 func (*ListPodsRequest) ProtoMessage() {}
 
 func (x *ListPodsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[30]
+	mi := &file_gantry_v1_app_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2645,7 +2901,7 @@ func (x *ListPodsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPodsRequest.ProtoReflect.Descriptor instead.
 func (*ListPodsRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{30}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListPodsRequest) GetParent() string {
@@ -2666,7 +2922,7 @@ type ListPodsResponse struct {
 
 func (x *ListPodsResponse) Reset() {
 	*x = ListPodsResponse{}
-	mi := &file_gantry_v1_app_proto_msgTypes[31]
+	mi := &file_gantry_v1_app_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2678,7 +2934,7 @@ func (x *ListPodsResponse) String() string {
 func (*ListPodsResponse) ProtoMessage() {}
 
 func (x *ListPodsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_app_proto_msgTypes[31]
+	mi := &file_gantry_v1_app_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2691,7 +2947,7 @@ func (x *ListPodsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPodsResponse.ProtoReflect.Descriptor instead.
 func (*ListPodsResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_app_proto_rawDescGZIP(), []int{31}
+	return file_gantry_v1_app_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListPodsResponse) GetPods() []*Pod {
@@ -2712,7 +2968,7 @@ var File_gantry_v1_app_proto protoreflect.FileDescriptor
 
 const file_gantry_v1_app_proto_rawDesc = "" +
 	"\n" +
-	"\x13gantry/v1/app.proto\x12\tgantry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17gantry/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa0\x02\n" +
+	"\x13gantry/v1/app.proto\x12\tgantry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17gantry/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa0\x02\n" +
 	"\x03App\x12j\n" +
 	"\x04name\x18\x01 \x01(\tBV\xbaHSrQ2O^projects/[a-z]([-a-z0-9]{0,38}[a-z0-9])?/apps/[a-z]([-a-z0-9]{0,38}[a-z0-9])?$R\x04name\x12.\n" +
 	"\x04spec\x18\x02 \x01(\v2\x12.gantry.v1.AppSpecB\x06\xbaH\x03\xc8\x01\x01R\x04spec\x12,\n" +
@@ -2720,7 +2976,7 @@ const file_gantry_v1_app_proto_rawDesc = "" +
 	"\vcreate_time\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12\x12\n" +
-	"\x04etag\x18\v \x01(\tR\x04etag\"\xb0\x06\n" +
+	"\x04etag\x18\v \x01(\tR\x04etag\"\xec\x06\n" +
 	"\aAppSpec\x12y\n" +
 	"\x05image\x18\x01 \x01(\tBc\xbaH`\xd8\x01\x01r[\x18\xff\x012V^[a-z0-9]+([._/-][a-z0-9]+)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})$R\x05image\x12&\n" +
 	"\breplicas\x18\x02 \x01(\x05B\n" +
@@ -2740,18 +2996,31 @@ const file_gantry_v1_app_proto_rawDesc = "" +
 	"\x04args\x18\f \x03(\tB\b\xbaH\x05\x92\x01\x02\x10dR\x04args\x12/\n" +
 	"\bpriority\x18\r \x01(\x05B\x13\xbaH\x10\x1a\x0e\x18\xe8\a(\x98\xf8\xff\xff\xff\xff\xff\xff\xff\x01R\bpriority\x123\n" +
 	"\x05class\x18\x0e \x01(\x0e2\x13.gantry.v1.AppClassB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05class\x125\n" +
-	"\x05files\x18\x0f \x03(\v2\x15.gantry.v1.ConfigFileB\b\xbaH\x05\x92\x01\x02\x102R\x05files\"x\n" +
+	"\x05files\x18\x0f \x03(\v2\x15.gantry.v1.ConfigFileB\b\xbaH\x05\x92\x01\x02\x102R\x05files\x12:\n" +
+	"\avolumes\x18\x10 \x03(\v2\x16.gantry.v1.VolumeMountB\b\xbaH\x05\x92\x01\x02\x10\n" +
+	"R\avolumes\"\x86\x02\n" +
 	"\n" +
 	"ConfigFile\x12E\n" +
 	"\x04path\x18\x01 \x01(\tB1\xbaH.r,2*^(/[A-Za-z0-9_][-A-Za-z0-9_.]{0,63}){1,8}$R\x04path\x12#\n" +
-	"\acontent\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10R\acontent\"\xbf\x01\n" +
+	"\acontent\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10R\acontent\x12,\n" +
+	"\x06secret\x18\x03 \x01(\v2\x14.gantry.v1.SecretKeyR\x06secret:^\xbaH[\x1aY\n" +
+	"\ffile.content\x12 give content or secret, not both\x1a'!has(this.secret) || this.content == ''\"\xbb\x01\n" +
+	"\tSecretKey\x12q\n" +
+	"\x06secret\x18\x01 \x01(\tBY\xbaHVrT2R^projects/[a-z]([-a-z0-9]{0,38}[a-z0-9])?/secrets/[a-z]([-a-z0-9]{0,38}[a-z0-9])?$R\x06secret\x12;\n" +
+	"\x03key\x18\x02 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9_][-A-Za-z0-9_.]{0,63}$R\x03key\"\xe4\x01\n" +
+	"\vVolumeMount\x12q\n" +
+	"\x06volume\x18\x01 \x01(\tBY\xbaHVrT2R^projects/[a-z]([-a-z0-9]{0,38}[a-z0-9])?/volumes/[a-z]([-a-z0-9]{0,38}[a-z0-9])?$R\x06volume\x12E\n" +
+	"\x04path\x18\x02 \x01(\tB1\xbaH.r,2*^(/[A-Za-z0-9_][-A-Za-z0-9_.]{0,63}){1,8}$R\x04path\x12\x1b\n" +
+	"\tread_only\x18\x03 \x01(\bR\breadOnly\"\xbf\x01\n" +
 	"\tResources\x127\n" +
 	"\x03cpu\x18\x01 \x01(\tB%\xbaH\"r 2\x1e^([0-9]+m|[0-9]+(\\.[0-9]+)?)?$R\x03cpu\x125\n" +
 	"\x06memory\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x182\x16^([0-9]+(Ki|Mi|Gi)?)?$R\x06memory\x12B\n" +
-	"\tcpu_limit\x18\x03 \x01(\tB%\xbaH\"r 2\x1e^([0-9]+m|[0-9]+(\\.[0-9]+)?)?$R\bcpuLimit\"d\n" +
+	"\tcpu_limit\x18\x03 \x01(\tB%\xbaH\"r 2\x1e^([0-9]+m|[0-9]+(\\.[0-9]+)?)?$R\bcpuLimit\"\xeb\x01\n" +
 	"\x06EnvVar\x129\n" +
 	"\x04name\x18\x01 \x01(\tB%\xbaH\"r 2\x1e^[A-Za-z_][A-Za-z0-9_]{0,127}$R\x04name\x12\x1f\n" +
-	"\x05value\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80\x02R\x05value\"e\n" +
+	"\x05value\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80\x02R\x05value\x12,\n" +
+	"\x06secret\x18\x03 \x01(\v2\x14.gantry.v1.SecretKeyR\x06secret:W\xbaHT\x1aR\n" +
+	"\tenv.value\x12\x1egive value or secret, not both\x1a%!has(this.secret) || this.value == ''\"e\n" +
 	"\x04Port\x12<\n" +
 	"\x04name\x18\x01 \x01(\tB(\xbaH%r#2!^[a-z]([-a-z0-9]{0,13}[a-z0-9])?$R\x04name\x12\x1f\n" +
 	"\x04port\x18\x02 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xff\xff\x03(\x01R\x04port\"\xd5\x02\n" +
@@ -2830,7 +3099,7 @@ const file_gantry_v1_app_proto_rawDesc = "" +
 	"\x06weight\x18\x04 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\x06weight\x12&\n" +
 	"\bpriority\x18\x05 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpriority\"\xf0\x02\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpriority\"\x82\x04\n" +
 	"\tAppStatus\x12\x18\n" +
 	"\arelease\x18\x01 \x01(\x05R\arelease\x12)\n" +
 	"\x10desired_replicas\x18\x02 \x01(\x05R\x0fdesiredReplicas\x12%\n" +
@@ -2840,7 +3109,12 @@ const file_gantry_v1_app_proto_rawDesc = "" +
 	"\vprogressing\x18\x06 \x01(\bR\vprogressing\x12\x18\n" +
 	"\amessage\x18\a \x01(\tR\amessage\x12\x16\n" +
 	"\x06digest\x18\b \x01(\tR\x06digest\x128\n" +
-	"\tautoscale\x18\t \x01(\v2\x1a.gantry.v1.AutoscaleStatusR\tautoscale\"\x89\x02\n" +
+	"\tautoscale\x18\t \x01(\v2\x1a.gantry.v1.AutoscaleStatusR\tautoscale\x12N\n" +
+	"\x0etraffic_shares\x18\n" +
+	" \x03(\v2'.gantry.v1.AppStatus.TrafficSharesEntryR\rtrafficShares\x1a@\n" +
+	"\x12TrafficSharesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\x89\x02\n" +
 	"\x0fAutoscaleStatus\x12!\n" +
 	"\fmin_replicas\x18\x01 \x01(\x05R\vminReplicas\x12!\n" +
 	"\fmax_replicas\x18\x02 \x01(\x05R\vmaxReplicas\x12)\n" +
@@ -2855,7 +3129,7 @@ const file_gantry_v1_app_proto_rawDesc = "" +
 	"\x10updated_replicas\x18\x04 \x01(\x05R\x0fupdatedReplicas\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x1a\n" +
 	"\bobserved\x18\x06 \x01(\bR\bobserved\x12\x18\n" +
-	"\arelease\x18\a \x01(\x05R\arelease\"\xf2\x01\n" +
+	"\arelease\x18\a \x01(\x05R\arelease\"\x86\x03\n" +
 	"\aRelease\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x05R\x06number\x12&\n" +
@@ -2866,7 +3140,11 @@ const file_gantry_v1_app_proto_rawDesc = "" +
 	"\vcreate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12\x1f\n" +
 	"\vrollback_of\x18\a \x01(\x05R\n" +
-	"rollbackOf\"\xa8\x02\n" +
+	"rollbackOf\x12O\n" +
+	"\x0fsecret_versions\x18\b \x03(\v2&.gantry.v1.Release.SecretVersionsEntryR\x0esecretVersions\x1aA\n" +
+	"\x13SecretVersionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa8\x02\n" +
 	"\x03Pod\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\tR\acluster\x12\x12\n" +
@@ -2933,7 +3211,19 @@ const file_gantry_v1_app_proto_rawDesc = "" +
 	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\x12\x12\n" +
 	"\x04etag\x18\x03 \x01(\tR\x04etag\x12&\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\"\x85\x01\n" +
+	"request_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\"\x85\x03\n" +
+	"\x13ShiftTrafficRequest\x12$\n" +
+	"\x04name\x18\x01 \x01(\tB\x10\xbaH\rr\v:\tprojects/R\x04name\x12c\n" +
+	"\x06shares\x18\x02 \x03(\v2*.gantry.v1.ShiftTrafficRequest.SharesEntryB\x1f\xbaH\x1c\x9a\x01\x19\x102\"\rr\v:\tclusters/*\x06\x1a\x04\x18d(\x00R\x06shares\x12,\n" +
+	"\fstep_percent\x18\x03 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\vstepPercent\x12-\n" +
+	"\fstep_seconds\x18\x04 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\x90\x1c(\x00R\vstepSeconds\x12#\n" +
+	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\x12&\n" +
+	"\n" +
+	"request_id\x18\x06 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x1a9\n" +
+	"\vSharesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\x85\x01\n" +
 	"\x12RollbackAppRequest\x12$\n" +
 	"\x04name\x18\x01 \x01(\tB\x10\xbaH\rr\v:\tprojects/R\x04name\x12!\n" +
 	"\arelease\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x01R\arelease\x12&\n" +
@@ -2956,8 +3246,7 @@ const file_gantry_v1_app_proto_rawDesc = "" +
 	"\bAppClass\x12\x19\n" +
 	"\x15APP_CLASS_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14APP_CLASS_REPLICATED\x10\x01\x12\x14\n" +
-	"\x10APP_CLASS_SINGLE\x10\x022\xd3\n" +
-	"\n" +
+	"\x10APP_CLASS_SINGLE\x10\x022\xe7\v\n" +
 	"\n" +
 	"AppService\x12r\n" +
 	"\tCreateApp\x12\x1b.gantry.v1.CreateAppRequest\x1a\x0e.gantry.v1.App\"8\x8a\xe7\x18\vapps.create\x82\xd3\xe4\x93\x02#:\x03app\"\x1c/v1/{parent=projects/*}/apps\x12d\n" +
@@ -2970,7 +3259,9 @@ const file_gantry_v1_app_proto_rawDesc = "" +
 	"apps.scale\x82\xd3\xe4\x93\x02':\x01*\"\"/v1/{name=projects/*/apps/*}:scale\x12}\n" +
 	"\vRollbackApp\x12\x1d.gantry.v1.RollbackAppRequest\x1a\x0e.gantry.v1.App\"?\x8a\xe7\x18\vapps.update\x82\xd3\xe4\x93\x02*:\x01*\"%/v1/{name=projects/*/apps/*}:rollback\x12\x7f\n" +
 	"\fRebalanceApp\x12\x1e.gantry.v1.RebalanceAppRequest\x1a\x0e.gantry.v1.App\"?\x8a\xe7\x18\n" +
-	"apps.scale\x82\xd3\xe4\x93\x02+:\x01*\"&/v1/{name=projects/*/apps/*}:rebalance\x12\x8c\x01\n" +
+	"apps.scale\x82\xd3\xe4\x93\x02+:\x01*\"&/v1/{name=projects/*/apps/*}:rebalance\x12\x91\x01\n" +
+	"\fShiftTraffic\x12\x1e.gantry.v1.ShiftTrafficRequest\x1a\x1d.google.longrunning.Operation\"B\x8a\xe7\x18\n" +
+	"apps.shift\x82\xd3\xe4\x93\x02.:\x01*\")/v1/{name=projects/*/apps/*}:shiftTraffic\x12\x8c\x01\n" +
 	"\fListReleases\x12\x1e.gantry.v1.ListReleasesRequest\x1a\x1f.gantry.v1.ListReleasesResponse\";\x8a\xe7\x18\bapps.get\x82\xd3\xe4\x93\x02)\x12'/v1/{parent=projects/*/apps/*}/releases\x12|\n" +
 	"\bListPods\x12\x1a.gantry.v1.ListPodsRequest\x1a\x1b.gantry.v1.ListPodsResponse\"7\x8a\xe7\x18\bapps.get\x82\xd3\xe4\x93\x02%\x12#/v1/{parent=projects/*/apps/*}/podsB\x87\x01\n" +
 	"\rcom.gantry.v1B\bAppProtoP\x01Z'gantry.dev/proto/gen/gantry/v1;gantryv1\xa2\x02\x03GXX\xaa\x02\tGantry.V1\xca\x02\tGantry\\V1\xe2\x02\x15Gantry\\V1\\GPBMetadata\xea\x02\n" +
@@ -2989,109 +3280,124 @@ func file_gantry_v1_app_proto_rawDescGZIP() []byte {
 }
 
 var file_gantry_v1_app_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_gantry_v1_app_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_gantry_v1_app_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_gantry_v1_app_proto_goTypes = []any{
-	(AppClass)(0),                 // 0: gantry.v1.AppClass
-	(Autoscale_Rounding)(0),       // 1: gantry.v1.Autoscale.Rounding
-	(ScaleMetric_Resource)(0),     // 2: gantry.v1.ScaleMetric.Resource
-	(Placement_Strategy)(0),       // 3: gantry.v1.Placement.Strategy
-	(WatchAppsResponse_Event)(0),  // 4: gantry.v1.WatchAppsResponse.Event
-	(*App)(nil),                   // 5: gantry.v1.App
-	(*AppSpec)(nil),               // 6: gantry.v1.AppSpec
-	(*ConfigFile)(nil),            // 7: gantry.v1.ConfigFile
-	(*Resources)(nil),             // 8: gantry.v1.Resources
-	(*EnvVar)(nil),                // 9: gantry.v1.EnvVar
-	(*Port)(nil),                  // 10: gantry.v1.Port
-	(*HealthCheck)(nil),           // 11: gantry.v1.HealthCheck
-	(*Autoscale)(nil),             // 12: gantry.v1.Autoscale
-	(*ScaleSchedule)(nil),         // 13: gantry.v1.ScaleSchedule
-	(*ScaleMetric)(nil),           // 14: gantry.v1.ScaleMetric
-	(*Placement)(nil),             // 15: gantry.v1.Placement
-	(*ClusterPlacement)(nil),      // 16: gantry.v1.ClusterPlacement
-	(*AppStatus)(nil),             // 17: gantry.v1.AppStatus
-	(*AutoscaleStatus)(nil),       // 18: gantry.v1.AutoscaleStatus
-	(*ClusterAssignment)(nil),     // 19: gantry.v1.ClusterAssignment
-	(*Release)(nil),               // 20: gantry.v1.Release
-	(*Pod)(nil),                   // 21: gantry.v1.Pod
-	(*CreateAppRequest)(nil),      // 22: gantry.v1.CreateAppRequest
-	(*GetAppRequest)(nil),         // 23: gantry.v1.GetAppRequest
-	(*ListAppsRequest)(nil),       // 24: gantry.v1.ListAppsRequest
-	(*ListAppsResponse)(nil),      // 25: gantry.v1.ListAppsResponse
-	(*WatchAppsRequest)(nil),      // 26: gantry.v1.WatchAppsRequest
-	(*WatchAppsResponse)(nil),     // 27: gantry.v1.WatchAppsResponse
-	(*UpdateAppRequest)(nil),      // 28: gantry.v1.UpdateAppRequest
-	(*DeleteAppRequest)(nil),      // 29: gantry.v1.DeleteAppRequest
-	(*ScaleAppRequest)(nil),       // 30: gantry.v1.ScaleAppRequest
-	(*RebalanceAppRequest)(nil),   // 31: gantry.v1.RebalanceAppRequest
-	(*RollbackAppRequest)(nil),    // 32: gantry.v1.RollbackAppRequest
-	(*ListReleasesRequest)(nil),   // 33: gantry.v1.ListReleasesRequest
-	(*ListReleasesResponse)(nil),  // 34: gantry.v1.ListReleasesResponse
-	(*ListPodsRequest)(nil),       // 35: gantry.v1.ListPodsRequest
-	(*ListPodsResponse)(nil),      // 36: gantry.v1.ListPodsResponse
-	(*timestamppb.Timestamp)(nil), // 37: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil), // 38: google.protobuf.FieldMask
-	(*emptypb.Empty)(nil),         // 39: google.protobuf.Empty
+	(AppClass)(0),                   // 0: gantry.v1.AppClass
+	(Autoscale_Rounding)(0),         // 1: gantry.v1.Autoscale.Rounding
+	(ScaleMetric_Resource)(0),       // 2: gantry.v1.ScaleMetric.Resource
+	(Placement_Strategy)(0),         // 3: gantry.v1.Placement.Strategy
+	(WatchAppsResponse_Event)(0),    // 4: gantry.v1.WatchAppsResponse.Event
+	(*App)(nil),                     // 5: gantry.v1.App
+	(*AppSpec)(nil),                 // 6: gantry.v1.AppSpec
+	(*ConfigFile)(nil),              // 7: gantry.v1.ConfigFile
+	(*SecretKey)(nil),               // 8: gantry.v1.SecretKey
+	(*VolumeMount)(nil),             // 9: gantry.v1.VolumeMount
+	(*Resources)(nil),               // 10: gantry.v1.Resources
+	(*EnvVar)(nil),                  // 11: gantry.v1.EnvVar
+	(*Port)(nil),                    // 12: gantry.v1.Port
+	(*HealthCheck)(nil),             // 13: gantry.v1.HealthCheck
+	(*Autoscale)(nil),               // 14: gantry.v1.Autoscale
+	(*ScaleSchedule)(nil),           // 15: gantry.v1.ScaleSchedule
+	(*ScaleMetric)(nil),             // 16: gantry.v1.ScaleMetric
+	(*Placement)(nil),               // 17: gantry.v1.Placement
+	(*ClusterPlacement)(nil),        // 18: gantry.v1.ClusterPlacement
+	(*AppStatus)(nil),               // 19: gantry.v1.AppStatus
+	(*AutoscaleStatus)(nil),         // 20: gantry.v1.AutoscaleStatus
+	(*ClusterAssignment)(nil),       // 21: gantry.v1.ClusterAssignment
+	(*Release)(nil),                 // 22: gantry.v1.Release
+	(*Pod)(nil),                     // 23: gantry.v1.Pod
+	(*CreateAppRequest)(nil),        // 24: gantry.v1.CreateAppRequest
+	(*GetAppRequest)(nil),           // 25: gantry.v1.GetAppRequest
+	(*ListAppsRequest)(nil),         // 26: gantry.v1.ListAppsRequest
+	(*ListAppsResponse)(nil),        // 27: gantry.v1.ListAppsResponse
+	(*WatchAppsRequest)(nil),        // 28: gantry.v1.WatchAppsRequest
+	(*WatchAppsResponse)(nil),       // 29: gantry.v1.WatchAppsResponse
+	(*UpdateAppRequest)(nil),        // 30: gantry.v1.UpdateAppRequest
+	(*DeleteAppRequest)(nil),        // 31: gantry.v1.DeleteAppRequest
+	(*ScaleAppRequest)(nil),         // 32: gantry.v1.ScaleAppRequest
+	(*RebalanceAppRequest)(nil),     // 33: gantry.v1.RebalanceAppRequest
+	(*ShiftTrafficRequest)(nil),     // 34: gantry.v1.ShiftTrafficRequest
+	(*RollbackAppRequest)(nil),      // 35: gantry.v1.RollbackAppRequest
+	(*ListReleasesRequest)(nil),     // 36: gantry.v1.ListReleasesRequest
+	(*ListReleasesResponse)(nil),    // 37: gantry.v1.ListReleasesResponse
+	(*ListPodsRequest)(nil),         // 38: gantry.v1.ListPodsRequest
+	(*ListPodsResponse)(nil),        // 39: gantry.v1.ListPodsResponse
+	nil,                             // 40: gantry.v1.AppStatus.TrafficSharesEntry
+	nil,                             // 41: gantry.v1.Release.SecretVersionsEntry
+	nil,                             // 42: gantry.v1.ShiftTrafficRequest.SharesEntry
+	(*timestamppb.Timestamp)(nil),   // 43: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),   // 44: google.protobuf.FieldMask
+	(*emptypb.Empty)(nil),           // 45: google.protobuf.Empty
+	(*longrunningpb.Operation)(nil), // 46: google.longrunning.Operation
 }
 var file_gantry_v1_app_proto_depIdxs = []int32{
 	6,  // 0: gantry.v1.App.spec:type_name -> gantry.v1.AppSpec
-	17, // 1: gantry.v1.App.status:type_name -> gantry.v1.AppStatus
-	37, // 2: gantry.v1.App.create_time:type_name -> google.protobuf.Timestamp
-	8,  // 3: gantry.v1.AppSpec.resources:type_name -> gantry.v1.Resources
-	9,  // 4: gantry.v1.AppSpec.env:type_name -> gantry.v1.EnvVar
-	10, // 5: gantry.v1.AppSpec.ports:type_name -> gantry.v1.Port
-	11, // 6: gantry.v1.AppSpec.readiness:type_name -> gantry.v1.HealthCheck
-	11, // 7: gantry.v1.AppSpec.liveness:type_name -> gantry.v1.HealthCheck
-	12, // 8: gantry.v1.AppSpec.autoscale:type_name -> gantry.v1.Autoscale
-	15, // 9: gantry.v1.AppSpec.placement:type_name -> gantry.v1.Placement
+	19, // 1: gantry.v1.App.status:type_name -> gantry.v1.AppStatus
+	43, // 2: gantry.v1.App.create_time:type_name -> google.protobuf.Timestamp
+	10, // 3: gantry.v1.AppSpec.resources:type_name -> gantry.v1.Resources
+	11, // 4: gantry.v1.AppSpec.env:type_name -> gantry.v1.EnvVar
+	12, // 5: gantry.v1.AppSpec.ports:type_name -> gantry.v1.Port
+	13, // 6: gantry.v1.AppSpec.readiness:type_name -> gantry.v1.HealthCheck
+	13, // 7: gantry.v1.AppSpec.liveness:type_name -> gantry.v1.HealthCheck
+	14, // 8: gantry.v1.AppSpec.autoscale:type_name -> gantry.v1.Autoscale
+	17, // 9: gantry.v1.AppSpec.placement:type_name -> gantry.v1.Placement
 	0,  // 10: gantry.v1.AppSpec.class:type_name -> gantry.v1.AppClass
 	7,  // 11: gantry.v1.AppSpec.files:type_name -> gantry.v1.ConfigFile
-	14, // 12: gantry.v1.Autoscale.metrics:type_name -> gantry.v1.ScaleMetric
-	1,  // 13: gantry.v1.Autoscale.rounding:type_name -> gantry.v1.Autoscale.Rounding
-	13, // 14: gantry.v1.Autoscale.schedules:type_name -> gantry.v1.ScaleSchedule
-	2,  // 15: gantry.v1.ScaleMetric.resource:type_name -> gantry.v1.ScaleMetric.Resource
-	16, // 16: gantry.v1.Placement.clusters:type_name -> gantry.v1.ClusterPlacement
-	3,  // 17: gantry.v1.Placement.strategy:type_name -> gantry.v1.Placement.Strategy
-	19, // 18: gantry.v1.AppStatus.assignments:type_name -> gantry.v1.ClusterAssignment
-	18, // 19: gantry.v1.AppStatus.autoscale:type_name -> gantry.v1.AutoscaleStatus
-	37, // 20: gantry.v1.AutoscaleStatus.next_schedule_time:type_name -> google.protobuf.Timestamp
-	6,  // 21: gantry.v1.Release.spec:type_name -> gantry.v1.AppSpec
-	37, // 22: gantry.v1.Release.create_time:type_name -> google.protobuf.Timestamp
-	37, // 23: gantry.v1.Pod.start_time:type_name -> google.protobuf.Timestamp
-	5,  // 24: gantry.v1.CreateAppRequest.app:type_name -> gantry.v1.App
-	5,  // 25: gantry.v1.ListAppsResponse.apps:type_name -> gantry.v1.App
-	4,  // 26: gantry.v1.WatchAppsResponse.event:type_name -> gantry.v1.WatchAppsResponse.Event
-	5,  // 27: gantry.v1.WatchAppsResponse.app:type_name -> gantry.v1.App
-	5,  // 28: gantry.v1.UpdateAppRequest.app:type_name -> gantry.v1.App
-	38, // 29: gantry.v1.UpdateAppRequest.update_mask:type_name -> google.protobuf.FieldMask
-	20, // 30: gantry.v1.ListReleasesResponse.releases:type_name -> gantry.v1.Release
-	21, // 31: gantry.v1.ListPodsResponse.pods:type_name -> gantry.v1.Pod
-	22, // 32: gantry.v1.AppService.CreateApp:input_type -> gantry.v1.CreateAppRequest
-	23, // 33: gantry.v1.AppService.GetApp:input_type -> gantry.v1.GetAppRequest
-	24, // 34: gantry.v1.AppService.ListApps:input_type -> gantry.v1.ListAppsRequest
-	26, // 35: gantry.v1.AppService.WatchApps:input_type -> gantry.v1.WatchAppsRequest
-	28, // 36: gantry.v1.AppService.UpdateApp:input_type -> gantry.v1.UpdateAppRequest
-	29, // 37: gantry.v1.AppService.DeleteApp:input_type -> gantry.v1.DeleteAppRequest
-	30, // 38: gantry.v1.AppService.ScaleApp:input_type -> gantry.v1.ScaleAppRequest
-	32, // 39: gantry.v1.AppService.RollbackApp:input_type -> gantry.v1.RollbackAppRequest
-	31, // 40: gantry.v1.AppService.RebalanceApp:input_type -> gantry.v1.RebalanceAppRequest
-	33, // 41: gantry.v1.AppService.ListReleases:input_type -> gantry.v1.ListReleasesRequest
-	35, // 42: gantry.v1.AppService.ListPods:input_type -> gantry.v1.ListPodsRequest
-	5,  // 43: gantry.v1.AppService.CreateApp:output_type -> gantry.v1.App
-	5,  // 44: gantry.v1.AppService.GetApp:output_type -> gantry.v1.App
-	25, // 45: gantry.v1.AppService.ListApps:output_type -> gantry.v1.ListAppsResponse
-	27, // 46: gantry.v1.AppService.WatchApps:output_type -> gantry.v1.WatchAppsResponse
-	5,  // 47: gantry.v1.AppService.UpdateApp:output_type -> gantry.v1.App
-	39, // 48: gantry.v1.AppService.DeleteApp:output_type -> google.protobuf.Empty
-	5,  // 49: gantry.v1.AppService.ScaleApp:output_type -> gantry.v1.App
-	5,  // 50: gantry.v1.AppService.RollbackApp:output_type -> gantry.v1.App
-	5,  // 51: gantry.v1.AppService.RebalanceApp:output_type -> gantry.v1.App
-	34, // 52: gantry.v1.AppService.ListReleases:output_type -> gantry.v1.ListReleasesResponse
-	36, // 53: gantry.v1.AppService.ListPods:output_type -> gantry.v1.ListPodsResponse
-	43, // [43:54] is the sub-list for method output_type
-	32, // [32:43] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	9,  // 12: gantry.v1.AppSpec.volumes:type_name -> gantry.v1.VolumeMount
+	8,  // 13: gantry.v1.ConfigFile.secret:type_name -> gantry.v1.SecretKey
+	8,  // 14: gantry.v1.EnvVar.secret:type_name -> gantry.v1.SecretKey
+	16, // 15: gantry.v1.Autoscale.metrics:type_name -> gantry.v1.ScaleMetric
+	1,  // 16: gantry.v1.Autoscale.rounding:type_name -> gantry.v1.Autoscale.Rounding
+	15, // 17: gantry.v1.Autoscale.schedules:type_name -> gantry.v1.ScaleSchedule
+	2,  // 18: gantry.v1.ScaleMetric.resource:type_name -> gantry.v1.ScaleMetric.Resource
+	18, // 19: gantry.v1.Placement.clusters:type_name -> gantry.v1.ClusterPlacement
+	3,  // 20: gantry.v1.Placement.strategy:type_name -> gantry.v1.Placement.Strategy
+	21, // 21: gantry.v1.AppStatus.assignments:type_name -> gantry.v1.ClusterAssignment
+	20, // 22: gantry.v1.AppStatus.autoscale:type_name -> gantry.v1.AutoscaleStatus
+	40, // 23: gantry.v1.AppStatus.traffic_shares:type_name -> gantry.v1.AppStatus.TrafficSharesEntry
+	43, // 24: gantry.v1.AutoscaleStatus.next_schedule_time:type_name -> google.protobuf.Timestamp
+	6,  // 25: gantry.v1.Release.spec:type_name -> gantry.v1.AppSpec
+	43, // 26: gantry.v1.Release.create_time:type_name -> google.protobuf.Timestamp
+	41, // 27: gantry.v1.Release.secret_versions:type_name -> gantry.v1.Release.SecretVersionsEntry
+	43, // 28: gantry.v1.Pod.start_time:type_name -> google.protobuf.Timestamp
+	5,  // 29: gantry.v1.CreateAppRequest.app:type_name -> gantry.v1.App
+	5,  // 30: gantry.v1.ListAppsResponse.apps:type_name -> gantry.v1.App
+	4,  // 31: gantry.v1.WatchAppsResponse.event:type_name -> gantry.v1.WatchAppsResponse.Event
+	5,  // 32: gantry.v1.WatchAppsResponse.app:type_name -> gantry.v1.App
+	5,  // 33: gantry.v1.UpdateAppRequest.app:type_name -> gantry.v1.App
+	44, // 34: gantry.v1.UpdateAppRequest.update_mask:type_name -> google.protobuf.FieldMask
+	42, // 35: gantry.v1.ShiftTrafficRequest.shares:type_name -> gantry.v1.ShiftTrafficRequest.SharesEntry
+	22, // 36: gantry.v1.ListReleasesResponse.releases:type_name -> gantry.v1.Release
+	23, // 37: gantry.v1.ListPodsResponse.pods:type_name -> gantry.v1.Pod
+	24, // 38: gantry.v1.AppService.CreateApp:input_type -> gantry.v1.CreateAppRequest
+	25, // 39: gantry.v1.AppService.GetApp:input_type -> gantry.v1.GetAppRequest
+	26, // 40: gantry.v1.AppService.ListApps:input_type -> gantry.v1.ListAppsRequest
+	28, // 41: gantry.v1.AppService.WatchApps:input_type -> gantry.v1.WatchAppsRequest
+	30, // 42: gantry.v1.AppService.UpdateApp:input_type -> gantry.v1.UpdateAppRequest
+	31, // 43: gantry.v1.AppService.DeleteApp:input_type -> gantry.v1.DeleteAppRequest
+	32, // 44: gantry.v1.AppService.ScaleApp:input_type -> gantry.v1.ScaleAppRequest
+	35, // 45: gantry.v1.AppService.RollbackApp:input_type -> gantry.v1.RollbackAppRequest
+	33, // 46: gantry.v1.AppService.RebalanceApp:input_type -> gantry.v1.RebalanceAppRequest
+	34, // 47: gantry.v1.AppService.ShiftTraffic:input_type -> gantry.v1.ShiftTrafficRequest
+	36, // 48: gantry.v1.AppService.ListReleases:input_type -> gantry.v1.ListReleasesRequest
+	38, // 49: gantry.v1.AppService.ListPods:input_type -> gantry.v1.ListPodsRequest
+	5,  // 50: gantry.v1.AppService.CreateApp:output_type -> gantry.v1.App
+	5,  // 51: gantry.v1.AppService.GetApp:output_type -> gantry.v1.App
+	27, // 52: gantry.v1.AppService.ListApps:output_type -> gantry.v1.ListAppsResponse
+	29, // 53: gantry.v1.AppService.WatchApps:output_type -> gantry.v1.WatchAppsResponse
+	5,  // 54: gantry.v1.AppService.UpdateApp:output_type -> gantry.v1.App
+	45, // 55: gantry.v1.AppService.DeleteApp:output_type -> google.protobuf.Empty
+	5,  // 56: gantry.v1.AppService.ScaleApp:output_type -> gantry.v1.App
+	5,  // 57: gantry.v1.AppService.RollbackApp:output_type -> gantry.v1.App
+	5,  // 58: gantry.v1.AppService.RebalanceApp:output_type -> gantry.v1.App
+	46, // 59: gantry.v1.AppService.ShiftTraffic:output_type -> google.longrunning.Operation
+	37, // 60: gantry.v1.AppService.ListReleases:output_type -> gantry.v1.ListReleasesResponse
+	39, // 61: gantry.v1.AppService.ListPods:output_type -> gantry.v1.ListPodsResponse
+	50, // [50:62] is the sub-list for method output_type
+	38, // [38:50] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_gantry_v1_app_proto_init() }
@@ -3106,7 +3412,7 @@ func file_gantry_v1_app_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gantry_v1_app_proto_rawDesc), len(file_gantry_v1_app_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   32,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -7,6 +7,7 @@
 package gantryv1
 
 import (
+	longrunningpb "cloud.google.com/go/longrunning/autogen/longrunningpb"
 	context "context"
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
@@ -29,6 +30,7 @@ const (
 	AppService_ScaleApp_FullMethodName     = "/gantry.v1.AppService/ScaleApp"
 	AppService_RollbackApp_FullMethodName  = "/gantry.v1.AppService/RollbackApp"
 	AppService_RebalanceApp_FullMethodName = "/gantry.v1.AppService/RebalanceApp"
+	AppService_ShiftTraffic_FullMethodName = "/gantry.v1.AppService/ShiftTraffic"
 	AppService_ListReleases_FullMethodName = "/gantry.v1.AppService/ListReleases"
 	AppService_ListPods_FullMethodName     = "/gantry.v1.AppService/ListPods"
 )
@@ -61,6 +63,9 @@ type AppServiceClient interface {
 	// Divides an app's replicas anew over the clusters, as if none were placed
 	// yet. Otherwise a change of their number divides only the difference.
 	RebalanceApp(ctx context.Context, in *RebalanceAppRequest, opts ...grpc.CallOption) (*App, error)
+	// Leads an app's requests to other clusters, step by step. Stops and goes
+	// back when errors or latency rise.
+	ShiftTraffic(ctx context.Context, in *ShiftTrafficRequest, opts ...grpc.CallOption) (*longrunningpb.Operation, error)
 	// Lists an app's releases, newest first.
 	ListReleases(ctx context.Context, in *ListReleasesRequest, opts ...grpc.CallOption) (*ListReleasesResponse, error)
 	// Lists an app's pods in all clusters. Clusters that cannot be asked are
@@ -175,6 +180,16 @@ func (c *appServiceClient) RebalanceApp(ctx context.Context, in *RebalanceAppReq
 	return out, nil
 }
 
+func (c *appServiceClient) ShiftTraffic(ctx context.Context, in *ShiftTrafficRequest, opts ...grpc.CallOption) (*longrunningpb.Operation, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(longrunningpb.Operation)
+	err := c.cc.Invoke(ctx, AppService_ShiftTraffic_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *appServiceClient) ListReleases(ctx context.Context, in *ListReleasesRequest, opts ...grpc.CallOption) (*ListReleasesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListReleasesResponse)
@@ -223,6 +238,9 @@ type AppServiceServer interface {
 	// Divides an app's replicas anew over the clusters, as if none were placed
 	// yet. Otherwise a change of their number divides only the difference.
 	RebalanceApp(context.Context, *RebalanceAppRequest) (*App, error)
+	// Leads an app's requests to other clusters, step by step. Stops and goes
+	// back when errors or latency rise.
+	ShiftTraffic(context.Context, *ShiftTrafficRequest) (*longrunningpb.Operation, error)
 	// Lists an app's releases, newest first.
 	ListReleases(context.Context, *ListReleasesRequest) (*ListReleasesResponse, error)
 	// Lists an app's pods in all clusters. Clusters that cannot be asked are
@@ -264,6 +282,9 @@ func (UnimplementedAppServiceServer) RollbackApp(context.Context, *RollbackAppRe
 }
 func (UnimplementedAppServiceServer) RebalanceApp(context.Context, *RebalanceAppRequest) (*App, error) {
 	return nil, status.Error(codes.Unimplemented, "method RebalanceApp not implemented")
+}
+func (UnimplementedAppServiceServer) ShiftTraffic(context.Context, *ShiftTrafficRequest) (*longrunningpb.Operation, error) {
+	return nil, status.Error(codes.Unimplemented, "method ShiftTraffic not implemented")
 }
 func (UnimplementedAppServiceServer) ListReleases(context.Context, *ListReleasesRequest) (*ListReleasesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListReleases not implemented")
@@ -447,6 +468,24 @@ func _AppService_RebalanceApp_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AppService_ShiftTraffic_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ShiftTrafficRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AppServiceServer).ShiftTraffic(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AppService_ShiftTraffic_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AppServiceServer).ShiftTraffic(ctx, req.(*ShiftTrafficRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AppService_ListReleases_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListReleasesRequest)
 	if err := dec(in); err != nil {
@@ -521,6 +560,10 @@ var AppService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RebalanceApp",
 			Handler:    _AppService_RebalanceApp_Handler,
+		},
+		{
+			MethodName: "ShiftTraffic",
+			Handler:    _AppService_ShiftTraffic_Handler,
 		},
 		{
 			MethodName: "ListReleases",

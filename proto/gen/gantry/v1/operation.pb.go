@@ -33,6 +33,7 @@ const (
 	OperationMetadata_KIND_SWITCH_TRAFFIC OperationMetadata_Kind = 1
 	OperationMetadata_KIND_MIGRATE_APPS   OperationMetadata_Kind = 2
 	OperationMetadata_KIND_FAIL_BACK      OperationMetadata_Kind = 3
+	OperationMetadata_KIND_SHIFT_TRAFFIC  OperationMetadata_Kind = 4
 )
 
 // Enum value maps for OperationMetadata_Kind.
@@ -42,12 +43,14 @@ var (
 		1: "KIND_SWITCH_TRAFFIC",
 		2: "KIND_MIGRATE_APPS",
 		3: "KIND_FAIL_BACK",
+		4: "KIND_SHIFT_TRAFFIC",
 	}
 	OperationMetadata_Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED":    0,
 		"KIND_SWITCH_TRAFFIC": 1,
 		"KIND_MIGRATE_APPS":   2,
 		"KIND_FAIL_BACK":      3,
+		"KIND_SHIFT_TRAFFIC":  4,
 	}
 )
 
@@ -308,7 +311,7 @@ type OperationMetadata struct {
 	state protoimpl.MessageState  `protogen:"open.v1"`
 	Kind  OperationMetadata_Kind  `protobuf:"varint,1,opt,name=kind,proto3,enum=gantry.v1.OperationMetadata_Kind" json:"kind,omitempty"`
 	State OperationMetadata_State `protobuf:"varint,2,opt,name=state,proto3,enum=gantry.v1.OperationMetadata_State" json:"state,omitempty"`
-	// "clusters/site-b".
+	// "clusters/site-b", "projects/pay/apps/web".
 	Subject string           `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
 	Steps   []*OperationStep `protobuf:"bytes,4,rep,name=steps,proto3" json:"steps,omitempty"`
 	Moves   []*PlannedMove   `protobuf:"bytes,5,rep,name=moves,proto3" json:"moves,omitempty"`
@@ -1415,7 +1418,7 @@ var File_gantry_v1_operation_proto protoreflect.FileDescriptor
 
 const file_gantry_v1_operation_proto_rawDesc = "" +
 	"\n" +
-	"\x19gantry/v1/operation.proto\x12\tgantry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17gantry/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a#google/longrunning/operations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8c\x06\n" +
+	"\x19gantry/v1/operation.proto\x12\tgantry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17gantry/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a#google/longrunning/operations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa4\x06\n" +
 	"\x11OperationMetadata\x125\n" +
 	"\x04kind\x18\x01 \x01(\x0e2!.gantry.v1.OperationMetadata.KindR\x04kind\x128\n" +
 	"\x05state\x18\x02 \x01(\x0e2\".gantry.v1.OperationMetadata.StateR\x05state\x12\x18\n" +
@@ -1433,12 +1436,13 @@ const file_gantry_v1_operation_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12\x18\n" +
 	"\asummary\x18\v \x01(\tR\asummary\x12\x1b\n" +
-	"\tplan_json\x18\f \x01(\tR\bplanJson\"`\n" +
+	"\tplan_json\x18\f \x01(\tR\bplanJson\"x\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13KIND_SWITCH_TRAFFIC\x10\x01\x12\x15\n" +
 	"\x11KIND_MIGRATE_APPS\x10\x02\x12\x12\n" +
-	"\x0eKIND_FAIL_BACK\x10\x03\"\x9e\x01\n" +
+	"\x0eKIND_FAIL_BACK\x10\x03\x12\x16\n" +
+	"\x12KIND_SHIFT_TRAFFIC\x10\x04\"\x9e\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17STATE_AWAITING_APPROVAL\x10\x01\x12\x11\n" +

@@ -12,6 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
+	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -25,6 +26,110 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// PathMatch is how a route's path is compared with a request's.
+type PathMatch int32
+
+const (
+	PathMatch_PATH_MATCH_UNSPECIFIED PathMatch = 0
+	// The longest prefix of whole segments wins: "/a" has "/a/b", not "/ab".
+	// The default.
+	PathMatch_PATH_MATCH_PREFIX PathMatch = 1
+	// Equal. Wins over every prefix.
+	PathMatch_PATH_MATCH_EXACT PathMatch = 2
+)
+
+// Enum value maps for PathMatch.
+var (
+	PathMatch_name = map[int32]string{
+		0: "PATH_MATCH_UNSPECIFIED",
+		1: "PATH_MATCH_PREFIX",
+		2: "PATH_MATCH_EXACT",
+	}
+	PathMatch_value = map[string]int32{
+		"PATH_MATCH_UNSPECIFIED": 0,
+		"PATH_MATCH_PREFIX":      1,
+		"PATH_MATCH_EXACT":       2,
+	}
+)
+
+func (x PathMatch) Enum() *PathMatch {
+	p := new(PathMatch)
+	*p = x
+	return p
+}
+
+func (x PathMatch) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PathMatch) Descriptor() protoreflect.EnumDescriptor {
+	return file_gantry_v1_traffic_proto_enumTypes[0].Descriptor()
+}
+
+func (PathMatch) Type() protoreflect.EnumType {
+	return &file_gantry_v1_traffic_proto_enumTypes[0]
+}
+
+func (x PathMatch) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PathMatch.Descriptor instead.
+func (PathMatch) EnumDescriptor() ([]byte, []int) {
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{0}
+}
+
+// Protocol of a stream route.
+type StreamProtocol int32
+
+const (
+	StreamProtocol_STREAM_PROTOCOL_UNSPECIFIED StreamProtocol = 0
+	// The default.
+	StreamProtocol_STREAM_PROTOCOL_TCP StreamProtocol = 1
+	StreamProtocol_STREAM_PROTOCOL_UDP StreamProtocol = 2
+)
+
+// Enum value maps for StreamProtocol.
+var (
+	StreamProtocol_name = map[int32]string{
+		0: "STREAM_PROTOCOL_UNSPECIFIED",
+		1: "STREAM_PROTOCOL_TCP",
+		2: "STREAM_PROTOCOL_UDP",
+	}
+	StreamProtocol_value = map[string]int32{
+		"STREAM_PROTOCOL_UNSPECIFIED": 0,
+		"STREAM_PROTOCOL_TCP":         1,
+		"STREAM_PROTOCOL_UDP":         2,
+	}
+)
+
+func (x StreamProtocol) Enum() *StreamProtocol {
+	p := new(StreamProtocol)
+	*p = x
+	return p
+}
+
+func (x StreamProtocol) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (StreamProtocol) Descriptor() protoreflect.EnumDescriptor {
+	return file_gantry_v1_traffic_proto_enumTypes[1].Descriptor()
+}
+
+func (StreamProtocol) Type() protoreflect.EnumType {
+	return &file_gantry_v1_traffic_proto_enumTypes[1]
+}
+
+func (x StreamProtocol) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use StreamProtocol.Descriptor instead.
+func (StreamProtocol) EnumDescriptor() ([]byte, []int) {
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{1}
+}
+
 // A Gateway is a pair (or more) of load balancer nodes sharing a VIP.
 type Gateway struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -37,6 +142,8 @@ type Gateway struct {
 	Nodes           []*GatewayNode `protobuf:"bytes,4,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	// Output only.
 	Status []*GatewayNodeStatus `protobuf:"bytes,5,rep,name=status,proto3" json:"status,omitempty"`
+	// More addresses, so that several nodes serve at a time.
+	MoreVips []*Vip `protobuf:"bytes,6,rep,name=more_vips,json=moreVips,proto3" json:"more_vips,omitempty"`
 	// Output only.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// Output only: changes with each write.
@@ -110,6 +217,13 @@ func (x *Gateway) GetStatus() []*GatewayNodeStatus {
 	return nil
 }
 
+func (x *Gateway) GetMoreVips() []*Vip {
+	if x != nil {
+		return x.MoreVips
+	}
+	return nil
+}
+
 func (x *Gateway) GetCreateTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.CreateTime
@@ -124,6 +238,70 @@ func (x *Gateway) GetEtag() string {
 	return ""
 }
 
+// A Vip is an address that one node of a gateway holds at a time.
+type Vip struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Address string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	// VRRP virtual router id, unique in the network of the nodes.
+	VirtualRouterId int32 `protobuf:"varint,2,opt,name=virtual_router_id,json=virtualRouterId,proto3" json:"virtual_router_id,omitempty"`
+	// Node that holds it when all are well; empty: the one with the highest
+	// priority.
+	PreferredNode string `protobuf:"bytes,3,opt,name=preferred_node,json=preferredNode,proto3" json:"preferred_node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Vip) Reset() {
+	*x = Vip{}
+	mi := &file_gantry_v1_traffic_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Vip) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Vip) ProtoMessage() {}
+
+func (x *Vip) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_traffic_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Vip.ProtoReflect.Descriptor instead.
+func (*Vip) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Vip) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Vip) GetVirtualRouterId() int32 {
+	if x != nil {
+		return x.VirtualRouterId
+	}
+	return 0
+}
+
+func (x *Vip) GetPreferredNode() string {
+	if x != nil {
+		return x.PreferredNode
+	}
+	return ""
+}
+
 // A GatewayNode is one load balancer machine.
 type GatewayNode struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -134,14 +312,16 @@ type GatewayNode struct {
 	AgentAddress string `protobuf:"bytes,3,opt,name=agent_address,json=agentAddress,proto3" json:"agent_address,omitempty"`
 	// VRRP priority: the highest living node wins an election; a node that
 	// comes back does not take the VIP from one that serves.
-	Priority      int32 `protobuf:"varint,4,opt,name=priority,proto3" json:"priority,omitempty"`
+	Priority int32 `protobuf:"varint,4,opt,name=priority,proto3" json:"priority,omitempty"`
+	// Output only: it gives its VIPs to the others; see DrainGatewayNode.
+	Drained       bool `protobuf:"varint,5,opt,name=drained,proto3" json:"drained,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GatewayNode) Reset() {
 	*x = GatewayNode{}
-	mi := &file_gantry_v1_traffic_proto_msgTypes[1]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -153,7 +333,7 @@ func (x *GatewayNode) String() string {
 func (*GatewayNode) ProtoMessage() {}
 
 func (x *GatewayNode) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_traffic_proto_msgTypes[1]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -166,7 +346,7 @@ func (x *GatewayNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GatewayNode.ProtoReflect.Descriptor instead.
 func (*GatewayNode) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{1}
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *GatewayNode) GetName() string {
@@ -197,6 +377,13 @@ func (x *GatewayNode) GetPriority() int32 {
 	return 0
 }
 
+func (x *GatewayNode) GetDrained() bool {
+	if x != nil {
+		return x.Drained
+	}
+	return false
+}
+
 // GatewayNodeStatus is what a node's agent says.
 type GatewayNodeStatus struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -206,14 +393,16 @@ type GatewayNodeStatus struct {
 	// Generation of the configuration that its Nginx serves.
 	Generation int64 `protobuf:"varint,4,opt,name=generation,proto3" json:"generation,omitempty"`
 	// What is wrong, in a sentence.
-	Message       string `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
+	Message string `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
+	// The VIPs that it holds, in order.
+	Vips          []string `protobuf:"bytes,6,rep,name=vips,proto3" json:"vips,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GatewayNodeStatus) Reset() {
 	*x = GatewayNodeStatus{}
-	mi := &file_gantry_v1_traffic_proto_msgTypes[2]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -225,7 +414,7 @@ func (x *GatewayNodeStatus) String() string {
 func (*GatewayNodeStatus) ProtoMessage() {}
 
 func (x *GatewayNodeStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_traffic_proto_msgTypes[2]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -238,7 +427,7 @@ func (x *GatewayNodeStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GatewayNodeStatus.ProtoReflect.Descriptor instead.
 func (*GatewayNodeStatus) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{2}
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *GatewayNodeStatus) GetNode() string {
@@ -276,6 +465,13 @@ func (x *GatewayNodeStatus) GetMessage() string {
 	return ""
 }
 
+func (x *GatewayNodeStatus) GetVips() []string {
+	if x != nil {
+		return x.Vips
+	}
+	return nil
+}
+
 // A Route leads a host and path on a gateway to an app.
 type Route struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -287,21 +483,29 @@ type Route struct {
 	Host string `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
 	// Prefix of the path, beginning with "/"; empty: "/".
 	PathPrefix string `protobuf:"bytes,4,opt,name=path_prefix,json=pathPrefix,proto3" json:"path_prefix,omitempty"`
-	// "projects/{project}/apps/{app}" of the same project.
+	// "projects/{project}/apps/{app}" of the same project. Required unless the
+	// rules redirect.
 	App string `protobuf:"bytes,5,opt,name=app,proto3" json:"app,omitempty"`
 	// One of the app's ports.
 	Port int32 `protobuf:"varint,6,opt,name=port,proto3" json:"port,omitempty"`
+	// How path_prefix is compared with a request's path.
+	PathMatch PathMatch  `protobuf:"varint,7,opt,name=path_match,json=pathMatch,proto3,enum=gantry.v1.PathMatch" json:"path_match,omitempty"`
+	Rules     *HttpRules `protobuf:"bytes,8,opt,name=rules,proto3" json:"rules,omitempty"`
+	// Output only.
+	Status *RouteStatus `protobuf:"bytes,9,opt,name=status,proto3" json:"status,omitempty"`
 	// Output only.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// Output only: changes with each write.
-	Etag          string `protobuf:"bytes,11,opt,name=etag,proto3" json:"etag,omitempty"`
+	Etag string `protobuf:"bytes,11,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Output only: counts the forms it had, from 1.
+	Revision      int32 `protobuf:"varint,12,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_gantry_v1_traffic_proto_msgTypes[3]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -313,7 +517,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_traffic_proto_msgTypes[3]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -326,7 +530,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{3}
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Route) GetName() string {
@@ -371,6 +575,27 @@ func (x *Route) GetPort() int32 {
 	return 0
 }
 
+func (x *Route) GetPathMatch() PathMatch {
+	if x != nil {
+		return x.PathMatch
+	}
+	return PathMatch_PATH_MATCH_UNSPECIFIED
+}
+
+func (x *Route) GetRules() *HttpRules {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *Route) GetStatus() *RouteStatus {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
 func (x *Route) GetCreateTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.CreateTime
@@ -385,6 +610,302 @@ func (x *Route) GetEtag() string {
 	return ""
 }
 
+func (x *Route) GetRevision() int32 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// RouteStatus is what the gateway's nodes say of a route.
+type RouteStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// True when every node that can be asked serves this form.
+	Served bool `protobuf:"varint,1,opt,name=served,proto3" json:"served,omitempty"`
+	// A sentence per node that does not, with the reason: "lb-1 keeps revision
+	// 3: …".
+	Problems      []string `protobuf:"bytes,2,rep,name=problems,proto3" json:"problems,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RouteStatus) Reset() {
+	*x = RouteStatus{}
+	mi := &file_gantry_v1_traffic_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RouteStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RouteStatus) ProtoMessage() {}
+
+func (x *RouteStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_traffic_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RouteStatus.ProtoReflect.Descriptor instead.
+func (*RouteStatus) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *RouteStatus) GetServed() bool {
+	if x != nil {
+		return x.Served
+	}
+	return false
+}
+
+func (x *RouteStatus) GetProblems() []string {
+	if x != nil {
+		return x.Problems
+	}
+	return nil
+}
+
+// A RouteRevision is a form that a route had.
+type RouteRevision struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "projects/{project}/routes/{route}/revisions/{number}".
+	Name   string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Number int32  `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	Route  *Route `protobuf:"bytes,3,opt,name=route,proto3" json:"route,omitempty"`
+	// Who made it: the token's subject.
+	CreatedBy  string                 `protobuf:"bytes,4,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// Number of the revision this one repeats; 0: none.
+	RollbackOf    int32 `protobuf:"varint,6,opt,name=rollback_of,json=rollbackOf,proto3" json:"rollback_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RouteRevision) Reset() {
+	*x = RouteRevision{}
+	mi := &file_gantry_v1_traffic_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RouteRevision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RouteRevision) ProtoMessage() {}
+
+func (x *RouteRevision) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_traffic_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RouteRevision.ProtoReflect.Descriptor instead.
+func (*RouteRevision) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *RouteRevision) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RouteRevision) GetNumber() int32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *RouteRevision) GetRoute() *Route {
+	if x != nil {
+		return x.Route
+	}
+	return nil
+}
+
+func (x *RouteRevision) GetCreatedBy() string {
+	if x != nil {
+		return x.CreatedBy
+	}
+	return ""
+}
+
+func (x *RouteRevision) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
+func (x *RouteRevision) GetRollbackOf() int32 {
+	if x != nil {
+		return x.RollbackOf
+	}
+	return 0
+}
+
+// A StreamRoute leads a port of a gateway's VIPs to an app.
+type StreamRoute struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "projects/{project}/streamRoutes/{stream_route}".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// "gateways/{gateway}".
+	Gateway  string         `protobuf:"bytes,2,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	Protocol StreamProtocol `protobuf:"varint,3,opt,name=protocol,proto3,enum=gantry.v1.StreamProtocol" json:"protocol,omitempty"`
+	// Port on the VIPs. It belongs to the first project that asks for it.
+	ListenPort int32 `protobuf:"varint,4,opt,name=listen_port,json=listenPort,proto3" json:"listen_port,omitempty"`
+	// "projects/{project}/apps/{app}" of the same project.
+	App string `protobuf:"bytes,5,opt,name=app,proto3" json:"app,omitempty"`
+	// One of the app's ports.
+	Port int32 `protobuf:"varint,6,opt,name=port,proto3" json:"port,omitempty"`
+	// Tell the app the client's address with a PROXY protocol header, version 1.
+	// TCP only.
+	ProxyProtocol bool `protobuf:"varint,7,opt,name=proxy_protocol,json=proxyProtocol,proto3" json:"proxy_protocol,omitempty"`
+	// Clients that may connect, as CIDRs; empty: all.
+	AllowCidrs []string `protobuf:"bytes,8,rep,name=allow_cidrs,json=allowCidrs,proto3" json:"allow_cidrs,omitempty"`
+	// Ends a connection without traffic, seconds; 0: 600 for TCP, 60 for UDP.
+	IdleSeconds int32 `protobuf:"varint,9,opt,name=idle_seconds,json=idleSeconds,proto3" json:"idle_seconds,omitempty"`
+	// Output only.
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// Output only: changes with each write.
+	Etag string `protobuf:"bytes,11,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Output only.
+	Status        *RouteStatus `protobuf:"bytes,12,opt,name=status,proto3" json:"status,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamRoute) Reset() {
+	*x = StreamRoute{}
+	mi := &file_gantry_v1_traffic_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamRoute) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamRoute) ProtoMessage() {}
+
+func (x *StreamRoute) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_traffic_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamRoute.ProtoReflect.Descriptor instead.
+func (*StreamRoute) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StreamRoute) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *StreamRoute) GetGateway() string {
+	if x != nil {
+		return x.Gateway
+	}
+	return ""
+}
+
+func (x *StreamRoute) GetProtocol() StreamProtocol {
+	if x != nil {
+		return x.Protocol
+	}
+	return StreamProtocol_STREAM_PROTOCOL_UNSPECIFIED
+}
+
+func (x *StreamRoute) GetListenPort() int32 {
+	if x != nil {
+		return x.ListenPort
+	}
+	return 0
+}
+
+func (x *StreamRoute) GetApp() string {
+	if x != nil {
+		return x.App
+	}
+	return ""
+}
+
+func (x *StreamRoute) GetPort() int32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *StreamRoute) GetProxyProtocol() bool {
+	if x != nil {
+		return x.ProxyProtocol
+	}
+	return false
+}
+
+func (x *StreamRoute) GetAllowCidrs() []string {
+	if x != nil {
+		return x.AllowCidrs
+	}
+	return nil
+}
+
+func (x *StreamRoute) GetIdleSeconds() int32 {
+	if x != nil {
+		return x.IdleSeconds
+	}
+	return 0
+}
+
+func (x *StreamRoute) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
+func (x *StreamRoute) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *StreamRoute) GetStatus() *RouteStatus {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
 type CreateGatewayRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Gateway       *Gateway               `protobuf:"bytes,1,opt,name=gateway,proto3" json:"gateway,omitempty"`
@@ -396,7 +917,7 @@ type CreateGatewayRequest struct {
 
 func (x *CreateGatewayRequest) Reset() {
 	*x = CreateGatewayRequest{}
-	mi := &file_gantry_v1_traffic_proto_msgTypes[4]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -408,7 +929,7 @@ func (x *CreateGatewayRequest) String() string {
 func (*CreateGatewayRequest) ProtoMessage() {}
 
 func (x *CreateGatewayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_traffic_proto_msgTypes[4]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -421,7 +942,7 @@ func (x *CreateGatewayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateGatewayRequest.ProtoReflect.Descriptor instead.
 func (*CreateGatewayRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{4}
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CreateGatewayRequest) GetGateway() *Gateway {
@@ -454,7 +975,7 @@ type GetGatewayRequest struct {
 
 func (x *GetGatewayRequest) Reset() {
 	*x = GetGatewayRequest{}
-	mi := &file_gantry_v1_traffic_proto_msgTypes[5]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -466,7 +987,7 @@ func (x *GetGatewayRequest) String() string {
 func (*GetGatewayRequest) ProtoMessage() {}
 
 func (x *GetGatewayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_traffic_proto_msgTypes[5]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -479,7 +1000,7 @@ func (x *GetGatewayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetGatewayRequest.ProtoReflect.Descriptor instead.
 func (*GetGatewayRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{5}
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetGatewayRequest) GetName() string {
@@ -499,7 +1020,7 @@ type ListGatewaysRequest struct {
 
 func (x *ListGatewaysRequest) Reset() {
 	*x = ListGatewaysRequest{}
-	mi := &file_gantry_v1_traffic_proto_msgTypes[6]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -511,7 +1032,7 @@ func (x *ListGatewaysRequest) String() string {
 func (*ListGatewaysRequest) ProtoMessage() {}
 
 func (x *ListGatewaysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_traffic_proto_msgTypes[6]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -524,7 +1045,7 @@ func (x *ListGatewaysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGatewaysRequest.ProtoReflect.Descriptor instead.
 func (*ListGatewaysRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{6}
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListGatewaysRequest) GetPageSize() int32 {
@@ -551,7 +1072,7 @@ type ListGatewaysResponse struct {
 
 func (x *ListGatewaysResponse) Reset() {
 	*x = ListGatewaysResponse{}
-	mi := &file_gantry_v1_traffic_proto_msgTypes[7]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -563,7 +1084,7 @@ func (x *ListGatewaysResponse) String() string {
 func (*ListGatewaysResponse) ProtoMessage() {}
 
 func (x *ListGatewaysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_traffic_proto_msgTypes[7]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -576,7 +1097,7 @@ func (x *ListGatewaysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGatewaysResponse.ProtoReflect.Descriptor instead.
 func (*ListGatewaysResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{7}
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListGatewaysResponse) GetGateways() []*Gateway {
@@ -593,6 +1114,153 @@ func (x *ListGatewaysResponse) GetNextPageToken() string {
 	return ""
 }
 
+type UpdateGatewayRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Gateway *Gateway               `protobuf:"bytes,1,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	// Fields to change, for example "nodes"; empty: all that may change.
+	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
+	AllowMissing  bool                   `protobuf:"varint,3,opt,name=allow_missing,json=allowMissing,proto3" json:"allow_missing,omitempty"`
+	ValidateOnly  bool                   `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	RequestId     string                 `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateGatewayRequest) Reset() {
+	*x = UpdateGatewayRequest{}
+	mi := &file_gantry_v1_traffic_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateGatewayRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateGatewayRequest) ProtoMessage() {}
+
+func (x *UpdateGatewayRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_traffic_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateGatewayRequest.ProtoReflect.Descriptor instead.
+func (*UpdateGatewayRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *UpdateGatewayRequest) GetGateway() *Gateway {
+	if x != nil {
+		return x.Gateway
+	}
+	return nil
+}
+
+func (x *UpdateGatewayRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.UpdateMask
+	}
+	return nil
+}
+
+func (x *UpdateGatewayRequest) GetAllowMissing() bool {
+	if x != nil {
+		return x.AllowMissing
+	}
+	return false
+}
+
+func (x *UpdateGatewayRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *UpdateGatewayRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type DrainGatewayNodeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Name of the node: "lb-1".
+	Node string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	// Give it back its priority instead.
+	Undo          bool   `protobuf:"varint,3,opt,name=undo,proto3" json:"undo,omitempty"`
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainGatewayNodeRequest) Reset() {
+	*x = DrainGatewayNodeRequest{}
+	mi := &file_gantry_v1_traffic_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainGatewayNodeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainGatewayNodeRequest) ProtoMessage() {}
+
+func (x *DrainGatewayNodeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_traffic_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainGatewayNodeRequest.ProtoReflect.Descriptor instead.
+func (*DrainGatewayNodeRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *DrainGatewayNodeRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DrainGatewayNodeRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *DrainGatewayNodeRequest) GetUndo() bool {
+	if x != nil {
+		return x.Undo
+	}
+	return false
+}
+
+func (x *DrainGatewayNodeRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
 type DeleteGatewayRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -603,7 +1271,7 @@ type DeleteGatewayRequest struct {
 
 func (x *DeleteGatewayRequest) Reset() {
 	*x = DeleteGatewayRequest{}
-	mi := &file_gantry_v1_traffic_proto_msgTypes[8]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -615,7 +1283,7 @@ func (x *DeleteGatewayRequest) String() string {
 func (*DeleteGatewayRequest) ProtoMessage() {}
 
 func (x *DeleteGatewayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_traffic_proto_msgTypes[8]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -628,7 +1296,7 @@ func (x *DeleteGatewayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteGatewayRequest.ProtoReflect.Descriptor instead.
 func (*DeleteGatewayRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{8}
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DeleteGatewayRequest) GetName() string {
@@ -657,7 +1325,7 @@ type CreateRouteRequest struct {
 
 func (x *CreateRouteRequest) Reset() {
 	*x = CreateRouteRequest{}
-	mi := &file_gantry_v1_traffic_proto_msgTypes[9]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -669,7 +1337,7 @@ func (x *CreateRouteRequest) String() string {
 func (*CreateRouteRequest) ProtoMessage() {}
 
 func (x *CreateRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_traffic_proto_msgTypes[9]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -682,7 +1350,7 @@ func (x *CreateRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRouteRequest.ProtoReflect.Descriptor instead.
 func (*CreateRouteRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{9}
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CreateRouteRequest) GetParent() string {
@@ -722,7 +1390,7 @@ type GetRouteRequest struct {
 
 func (x *GetRouteRequest) Reset() {
 	*x = GetRouteRequest{}
-	mi := &file_gantry_v1_traffic_proto_msgTypes[10]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -734,7 +1402,7 @@ func (x *GetRouteRequest) String() string {
 func (*GetRouteRequest) ProtoMessage() {}
 
 func (x *GetRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_traffic_proto_msgTypes[10]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -747,7 +1415,7 @@ func (x *GetRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRouteRequest.ProtoReflect.Descriptor instead.
 func (*GetRouteRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{10}
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetRouteRequest) GetName() string {
@@ -768,7 +1436,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_gantry_v1_traffic_proto_msgTypes[11]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -780,7 +1448,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_traffic_proto_msgTypes[11]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -793,7 +1461,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{11}
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListRoutesRequest) GetParent() string {
@@ -827,7 +1495,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_gantry_v1_traffic_proto_msgTypes[12]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -839,7 +1507,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_traffic_proto_msgTypes[12]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -852,7 +1520,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{12}
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*Route {
@@ -881,7 +1549,7 @@ type UpdateRouteRequest struct {
 
 func (x *UpdateRouteRequest) Reset() {
 	*x = UpdateRouteRequest{}
-	mi := &file_gantry_v1_traffic_proto_msgTypes[13]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -893,7 +1561,7 @@ func (x *UpdateRouteRequest) String() string {
 func (*UpdateRouteRequest) ProtoMessage() {}
 
 func (x *UpdateRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_traffic_proto_msgTypes[13]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -906,7 +1574,7 @@ func (x *UpdateRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateRouteRequest.ProtoReflect.Descriptor instead.
 func (*UpdateRouteRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{13}
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *UpdateRouteRequest) GetRoute() *Route {
@@ -947,7 +1615,7 @@ type DeleteRouteRequest struct {
 
 func (x *DeleteRouteRequest) Reset() {
 	*x = DeleteRouteRequest{}
-	mi := &file_gantry_v1_traffic_proto_msgTypes[14]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -959,7 +1627,7 @@ func (x *DeleteRouteRequest) String() string {
 func (*DeleteRouteRequest) ProtoMessage() {}
 
 func (x *DeleteRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_traffic_proto_msgTypes[14]
+	mi := &file_gantry_v1_traffic_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -972,7 +1640,7 @@ func (x *DeleteRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRouteRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRouteRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{14}
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DeleteRouteRequest) GetName() string {
@@ -989,11 +1657,528 @@ func (x *DeleteRouteRequest) GetEtag() string {
 	return ""
 }
 
+type ListRouteRevisionsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Parent        string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRouteRevisionsRequest) Reset() {
+	*x = ListRouteRevisionsRequest{}
+	mi := &file_gantry_v1_traffic_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRouteRevisionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRouteRevisionsRequest) ProtoMessage() {}
+
+func (x *ListRouteRevisionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_traffic_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRouteRevisionsRequest.ProtoReflect.Descriptor instead.
+func (*ListRouteRevisionsRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ListRouteRevisionsRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *ListRouteRevisionsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListRouteRevisionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListRouteRevisionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revisions     []*RouteRevision       `protobuf:"bytes,1,rep,name=revisions,proto3" json:"revisions,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRouteRevisionsResponse) Reset() {
+	*x = ListRouteRevisionsResponse{}
+	mi := &file_gantry_v1_traffic_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRouteRevisionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRouteRevisionsResponse) ProtoMessage() {}
+
+func (x *ListRouteRevisionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_traffic_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRouteRevisionsResponse.ProtoReflect.Descriptor instead.
+func (*ListRouteRevisionsResponse) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ListRouteRevisionsResponse) GetRevisions() []*RouteRevision {
+	if x != nil {
+		return x.Revisions
+	}
+	return nil
+}
+
+func (x *ListRouteRevisionsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+type RollbackRouteRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Number of the revision to repeat.
+	Revision      int32  `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	RequestId     string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RollbackRouteRequest) Reset() {
+	*x = RollbackRouteRequest{}
+	mi := &file_gantry_v1_traffic_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RollbackRouteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RollbackRouteRequest) ProtoMessage() {}
+
+func (x *RollbackRouteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_traffic_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RollbackRouteRequest.ProtoReflect.Descriptor instead.
+func (*RollbackRouteRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *RollbackRouteRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RollbackRouteRequest) GetRevision() int32 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *RollbackRouteRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type CreateStreamRouteRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Parent        string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	StreamRoute   *StreamRoute           `protobuf:"bytes,2,opt,name=stream_route,json=streamRoute,proto3" json:"stream_route,omitempty"`
+	ValidateOnly  bool                   `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	RequestId     string                 `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateStreamRouteRequest) Reset() {
+	*x = CreateStreamRouteRequest{}
+	mi := &file_gantry_v1_traffic_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateStreamRouteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateStreamRouteRequest) ProtoMessage() {}
+
+func (x *CreateStreamRouteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_traffic_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateStreamRouteRequest.ProtoReflect.Descriptor instead.
+func (*CreateStreamRouteRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *CreateStreamRouteRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *CreateStreamRouteRequest) GetStreamRoute() *StreamRoute {
+	if x != nil {
+		return x.StreamRoute
+	}
+	return nil
+}
+
+func (x *CreateStreamRouteRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *CreateStreamRouteRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type GetStreamRouteRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetStreamRouteRequest) Reset() {
+	*x = GetStreamRouteRequest{}
+	mi := &file_gantry_v1_traffic_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetStreamRouteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetStreamRouteRequest) ProtoMessage() {}
+
+func (x *GetStreamRouteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_traffic_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetStreamRouteRequest.ProtoReflect.Descriptor instead.
+func (*GetStreamRouteRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *GetStreamRouteRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type ListStreamRoutesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Parent        string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListStreamRoutesRequest) Reset() {
+	*x = ListStreamRoutesRequest{}
+	mi := &file_gantry_v1_traffic_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListStreamRoutesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListStreamRoutesRequest) ProtoMessage() {}
+
+func (x *ListStreamRoutesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_traffic_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListStreamRoutesRequest.ProtoReflect.Descriptor instead.
+func (*ListStreamRoutesRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ListStreamRoutesRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *ListStreamRoutesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListStreamRoutesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListStreamRoutesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	StreamRoutes  []*StreamRoute         `protobuf:"bytes,1,rep,name=stream_routes,json=streamRoutes,proto3" json:"stream_routes,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListStreamRoutesResponse) Reset() {
+	*x = ListStreamRoutesResponse{}
+	mi := &file_gantry_v1_traffic_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListStreamRoutesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListStreamRoutesResponse) ProtoMessage() {}
+
+func (x *ListStreamRoutesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_traffic_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListStreamRoutesResponse.ProtoReflect.Descriptor instead.
+func (*ListStreamRoutesResponse) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListStreamRoutesResponse) GetStreamRoutes() []*StreamRoute {
+	if x != nil {
+		return x.StreamRoutes
+	}
+	return nil
+}
+
+func (x *ListStreamRoutesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+type UpdateStreamRouteRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	StreamRoute   *StreamRoute           `protobuf:"bytes,1,opt,name=stream_route,json=streamRoute,proto3" json:"stream_route,omitempty"`
+	AllowMissing  bool                   `protobuf:"varint,2,opt,name=allow_missing,json=allowMissing,proto3" json:"allow_missing,omitempty"`
+	ValidateOnly  bool                   `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	RequestId     string                 `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateStreamRouteRequest) Reset() {
+	*x = UpdateStreamRouteRequest{}
+	mi := &file_gantry_v1_traffic_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateStreamRouteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateStreamRouteRequest) ProtoMessage() {}
+
+func (x *UpdateStreamRouteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_traffic_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateStreamRouteRequest.ProtoReflect.Descriptor instead.
+func (*UpdateStreamRouteRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *UpdateStreamRouteRequest) GetStreamRoute() *StreamRoute {
+	if x != nil {
+		return x.StreamRoute
+	}
+	return nil
+}
+
+func (x *UpdateStreamRouteRequest) GetAllowMissing() bool {
+	if x != nil {
+		return x.AllowMissing
+	}
+	return false
+}
+
+func (x *UpdateStreamRouteRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *UpdateStreamRouteRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type DeleteStreamRouteRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Etag          string                 `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteStreamRouteRequest) Reset() {
+	*x = DeleteStreamRouteRequest{}
+	mi := &file_gantry_v1_traffic_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteStreamRouteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteStreamRouteRequest) ProtoMessage() {}
+
+func (x *DeleteStreamRouteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_traffic_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteStreamRouteRequest.ProtoReflect.Descriptor instead.
+func (*DeleteStreamRouteRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_traffic_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *DeleteStreamRouteRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DeleteStreamRouteRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
 var File_gantry_v1_traffic_proto protoreflect.FileDescriptor
 
 const file_gantry_v1_traffic_proto_rawDesc = "" +
 	"\n" +
-	"\x17gantry/v1/traffic.proto\x12\tgantry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17gantry/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\x02\n" +
+	"\x17gantry/v1/traffic.proto\x12\tgantry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1agantry/v1/http_rules.proto\x1a\x17gantry/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\x03\n" +
 	"\aGateway\x12E\n" +
 	"\x04name\x18\x01 \x01(\tB1\xbaH.r,2*^gateways/[a-z]([-a-z0-9]{0,38}[a-z0-9])?$R\x04name\x12\x19\n" +
 	"\x03vip\x18\x02 \x01(\tB\a\xbaH\x04r\x02x\x01R\x03vip\x126\n" +
@@ -1001,17 +2186,24 @@ const file_gantry_v1_traffic_proto_rawDesc = "" +
 	"\xbaH\a\x1a\x05\x18\xff\x01(\x01R\x0fvirtualRouterId\x128\n" +
 	"\x05nodes\x18\x04 \x03(\v2\x16.gantry.v1.GatewayNodeB\n" +
 	"\xbaH\a\x92\x01\x04\b\x01\x10\x10R\x05nodes\x124\n" +
-	"\x06status\x18\x05 \x03(\v2\x1c.gantry.v1.GatewayNodeStatusR\x06status\x12;\n" +
+	"\x06status\x18\x05 \x03(\v2\x1c.gantry.v1.GatewayNodeStatusR\x06status\x125\n" +
+	"\tmore_vips\x18\x06 \x03(\v2\x0e.gantry.v1.VipB\b\xbaH\x05\x92\x01\x02\x10\x10R\bmoreVips\x12;\n" +
 	"\vcreate_time\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12\x12\n" +
-	"\x04etag\x18\v \x01(\tR\x04etag\"\xc5\x01\n" +
+	"\x04etag\x18\v \x01(\tR\x04etag\"\x87\x01\n" +
+	"\x03Vip\x12!\n" +
+	"\aaddress\x18\x01 \x01(\tB\a\xbaH\x04r\x02x\x01R\aaddress\x126\n" +
+	"\x11virtual_router_id\x18\x02 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xff\x01(\x01R\x0fvirtualRouterId\x12%\n" +
+	"\x0epreferred_node\x18\x03 \x01(\tR\rpreferredNode\"\xdf\x01\n" +
 	"\vGatewayNode\x12<\n" +
 	"\x04name\x18\x01 \x01(\tB(\xbaH%r#2!^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$R\x04name\x12!\n" +
 	"\aaddress\x18\x02 \x01(\tB\a\xbaH\x04r\x02x\x01R\aaddress\x12-\n" +
 	"\ragent_address\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x80\x02\x01R\fagentAddress\x12&\n" +
 	"\bpriority\x18\x04 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xfe\x01(\x01R\bpriority\"\x9c\x01\n" +
+	"\xbaH\a\x1a\x05\x18\xfe\x01(\x01R\bpriority\x12\x18\n" +
+	"\adrained\x18\x05 \x01(\bR\adrained\"\xb0\x01\n" +
 	"\x11GatewayNodeStatus\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1c\n" +
 	"\treachable\x18\x02 \x01(\bR\treachable\x12\x1b\n" +
@@ -1019,19 +2211,55 @@ const file_gantry_v1_traffic_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x04 \x01(\x03R\n" +
 	"generation\x12\x18\n" +
-	"\amessage\x18\x05 \x01(\tR\amessage\"\xd0\x04\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\x12\x12\n" +
+	"\x04vips\x18\x06 \x03(\tR\x04vips\"\x8a\x06\n" +
 	"\x05Route\x12l\n" +
 	"\x04name\x18\x01 \x01(\tBX\xbaHUrS2Q^projects/[a-z]([-a-z0-9]{0,38}[a-z0-9])?/routes/[a-z]([-a-z0-9]{0,38}[a-z0-9])?$R\x04name\x12K\n" +
 	"\agateway\x18\x02 \x01(\tB1\xbaH.r,2*^gateways/[a-z]([-a-z0-9]{0,38}[a-z0-9])?$R\agateway\x12i\n" +
 	"\x04host\x18\x03 \x01(\tBU\xbaHRrP\x18\xfd\x012K^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\\.)*[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04host\x12E\n" +
 	"\vpath_prefix\x18\x04 \x01(\tB$\xbaH!r\x1f2\x1d^(/[-A-Za-z0-9_.~/]{0,200})?$R\n" +
-	"pathPrefix\x12h\n" +
-	"\x03app\x18\x05 \x01(\tBV\xbaHSrQ2O^projects/[a-z]([-a-z0-9]{0,38}[a-z0-9])?/apps/[a-z]([-a-z0-9]{0,38}[a-z0-9])?$R\x03app\x12\x1f\n" +
-	"\x04port\x18\x06 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xff\xff\x03(\x01R\x04port\x12;\n" +
+	"pathPrefix\x12k\n" +
+	"\x03app\x18\x05 \x01(\tBY\xbaHV\xd8\x01\x01rQ2O^projects/[a-z]([-a-z0-9]{0,38}[a-z0-9])?/apps/[a-z]([-a-z0-9]{0,38}[a-z0-9])?$R\x03app\x12\x1f\n" +
+	"\x04port\x18\x06 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xff\xff\x03(\x00R\x04port\x12=\n" +
+	"\n" +
+	"path_match\x18\a \x01(\x0e2\x14.gantry.v1.PathMatchB\b\xbaH\x05\x82\x01\x02\x10\x01R\tpathMatch\x12*\n" +
+	"\x05rules\x18\b \x01(\v2\x14.gantry.v1.HttpRulesR\x05rules\x12.\n" +
+	"\x06status\x18\t \x01(\v2\x16.gantry.v1.RouteStatusR\x06status\x12;\n" +
 	"\vcreate_time\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12\x12\n" +
-	"\x04etag\x18\v \x01(\tR\x04etag\"\x99\x01\n" +
+	"\x04etag\x18\v \x01(\tR\x04etag\x12\x1a\n" +
+	"\brevision\x18\f \x01(\x05R\brevision\"A\n" +
+	"\vRouteStatus\x12\x16\n" +
+	"\x06served\x18\x01 \x01(\bR\x06served\x12\x1a\n" +
+	"\bproblems\x18\x02 \x03(\tR\bproblems\"\xe0\x01\n" +
+	"\rRouteRevision\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x05R\x06number\x12&\n" +
+	"\x05route\x18\x03 \x01(\v2\x10.gantry.v1.RouteR\x05route\x12\x1d\n" +
+	"\n" +
+	"created_by\x18\x04 \x01(\tR\tcreatedBy\x12;\n" +
+	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\x12\x1f\n" +
+	"\vrollback_of\x18\x06 \x01(\x05R\n" +
+	"rollbackOf\"\xd2\x05\n" +
+	"\vStreamRoute\x12r\n" +
+	"\x04name\x18\x01 \x01(\tB^\xbaH[rY2W^projects/[a-z]([-a-z0-9]{0,38}[a-z0-9])?/streamRoutes/[a-z]([-a-z0-9]{0,38}[a-z0-9])?$R\x04name\x12K\n" +
+	"\agateway\x18\x02 \x01(\tB1\xbaH.r,2*^gateways/[a-z]([-a-z0-9]{0,38}[a-z0-9])?$R\agateway\x12?\n" +
+	"\bprotocol\x18\x03 \x01(\x0e2\x19.gantry.v1.StreamProtocolB\b\xbaH\x05\x82\x01\x02\x10\x01R\bprotocol\x12,\n" +
+	"\vlisten_port\x18\x04 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xff\xff\x03(\x01R\n" +
+	"listenPort\x12h\n" +
+	"\x03app\x18\x05 \x01(\tBV\xbaHSrQ2O^projects/[a-z]([-a-z0-9]{0,38}[a-z0-9])?/apps/[a-z]([-a-z0-9]{0,38}[a-z0-9])?$R\x03app\x12\x1f\n" +
+	"\x04port\x18\x06 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xff\xff\x03(\x01R\x04port\x12%\n" +
+	"\x0eproxy_protocol\x18\a \x01(\bR\rproxyProtocol\x120\n" +
+	"\vallow_cidrs\x18\b \x03(\tB\x0f\xbaH\f\x92\x01\t\x10d\"\x05r\x03\xe8\x01\x01R\n" +
+	"allowCidrs\x12.\n" +
+	"\fidle_seconds\x18\t \x01(\x05B\v\xbaH\b\x1a\x06\x18\x80\xa3\x05(\x00R\vidleSeconds\x12;\n" +
+	"\vcreate_time\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\x12\x12\n" +
+	"\x04etag\x18\v \x01(\tR\x04etag\x12.\n" +
+	"\x06status\x18\f \x01(\v2\x16.gantry.v1.RouteStatusR\x06status\"\x99\x01\n" +
 	"\x14CreateGatewayRequest\x124\n" +
 	"\agateway\x18\x01 \x01(\v2\x12.gantry.v1.GatewayB\x06\xbaH\x03\xc8\x01\x01R\agateway\x12#\n" +
 	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\x12&\n" +
@@ -1046,7 +2274,21 @@ const file_gantry_v1_traffic_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"n\n" +
 	"\x14ListGatewaysResponse\x12.\n" +
 	"\bgateways\x18\x01 \x03(\v2\x12.gantry.v1.GatewayR\bgateways\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"P\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xfb\x01\n" +
+	"\x14UpdateGatewayRequest\x124\n" +
+	"\agateway\x18\x01 \x01(\v2\x12.gantry.v1.GatewayB\x06\xbaH\x03\xc8\x01\x01R\agateway\x12;\n" +
+	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
+	"updateMask\x12#\n" +
+	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\x12&\n" +
+	"\n" +
+	"request_id\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\"\x98\x01\n" +
+	"\x17DrainGatewayNodeRequest\x12$\n" +
+	"\x04name\x18\x01 \x01(\tB\x10\xbaH\rr\v:\tgateways/R\x04name\x12\x1b\n" +
+	"\x04node\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04node\x12\x12\n" +
+	"\x04undo\x18\x03 \x01(\bR\x04undo\x12&\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\"P\n" +
 	"\x14DeleteGatewayRequest\x12$\n" +
 	"\x04name\x18\x01 \x01(\tB\x10\xbaH\rr\v:\tgateways/R\x04name\x12\x12\n" +
 	"\x04etag\x18\x02 \x01(\tR\x04etag\"\xbb\x01\n" +
@@ -1075,13 +2317,63 @@ const file_gantry_v1_traffic_proto_rawDesc = "" +
 	"request_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\"N\n" +
 	"\x12DeleteRouteRequest\x12$\n" +
 	"\x04name\x18\x01 \x01(\tB\x10\xbaH\rr\v:\tprojects/R\x04name\x12\x12\n" +
-	"\x04etag\x18\x02 \x01(\tR\x04etag2\xeb\x03\n" +
+	"\x04etag\x18\x02 \x01(\tR\x04etag\"\x8d\x01\n" +
+	"\x19ListRouteRevisionsRequest\x12(\n" +
+	"\x06parent\x18\x01 \x01(\tB\x10\xbaH\rr\v:\tprojects/R\x06parent\x12'\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"|\n" +
+	"\x1aListRouteRevisionsResponse\x126\n" +
+	"\trevisions\x18\x01 \x03(\v2\x18.gantry.v1.RouteRevisionR\trevisions\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x89\x01\n" +
+	"\x14RollbackRouteRequest\x12$\n" +
+	"\x04name\x18\x01 \x01(\tB\x10\xbaH\rr\v:\tprojects/R\x04name\x12#\n" +
+	"\brevision\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x01R\brevision\x12&\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\"\xd4\x01\n" +
+	"\x18CreateStreamRouteRequest\x12(\n" +
+	"\x06parent\x18\x01 \x01(\tB\x10\xbaH\rr\v:\tprojects/R\x06parent\x12A\n" +
+	"\fstream_route\x18\x02 \x01(\v2\x16.gantry.v1.StreamRouteB\x06\xbaH\x03\xc8\x01\x01R\vstreamRoute\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12&\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\"=\n" +
+	"\x15GetStreamRouteRequest\x12$\n" +
+	"\x04name\x18\x01 \x01(\tB\x10\xbaH\rr\v:\tprojects/R\x04name\"\x8b\x01\n" +
+	"\x17ListStreamRoutesRequest\x12(\n" +
+	"\x06parent\x18\x01 \x01(\tB\x10\xbaH\rr\v:\tprojects/R\x06parent\x12'\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"\x7f\n" +
+	"\x18ListStreamRoutesResponse\x12;\n" +
+	"\rstream_routes\x18\x01 \x03(\v2\x16.gantry.v1.StreamRouteR\fstreamRoutes\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xcf\x01\n" +
+	"\x18UpdateStreamRouteRequest\x12A\n" +
+	"\fstream_route\x18\x01 \x01(\v2\x16.gantry.v1.StreamRouteB\x06\xbaH\x03\xc8\x01\x01R\vstreamRoute\x12#\n" +
+	"\rallow_missing\x18\x02 \x01(\bR\fallowMissing\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12&\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\"T\n" +
+	"\x18DeleteStreamRouteRequest\x12$\n" +
+	"\x04name\x18\x01 \x01(\tB\x10\xbaH\rr\v:\tprojects/R\x04name\x12\x12\n" +
+	"\x04etag\x18\x02 \x01(\tR\x04etag*T\n" +
+	"\tPathMatch\x12\x1a\n" +
+	"\x16PATH_MATCH_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11PATH_MATCH_PREFIX\x10\x01\x12\x14\n" +
+	"\x10PATH_MATCH_EXACT\x10\x02*c\n" +
+	"\x0eStreamProtocol\x12\x1f\n" +
+	"\x1bSTREAM_PROTOCOL_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13STREAM_PROTOCOL_TCP\x10\x01\x12\x17\n" +
+	"\x13STREAM_PROTOCOL_UDP\x10\x022\xfc\x05\n" +
 	"\x0eGatewayService\x12v\n" +
 	"\rCreateGateway\x12\x1f.gantry.v1.CreateGatewayRequest\x1a\x12.gantry.v1.Gateway\"0\x8a\xe7\x18\x0fgateways.create\x82\xd3\xe4\x93\x02\x17:\agateway\"\f/v1/gateways\x12m\n" +
 	"\n" +
 	"GetGateway\x12\x1c.gantry.v1.GetGatewayRequest\x1a\x12.gantry.v1.Gateway\"-\x8a\xe7\x18\fgateways.get\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/{name=gateways/*}\x12v\n" +
-	"\fListGateways\x12\x1e.gantry.v1.ListGatewaysRequest\x1a\x1f.gantry.v1.ListGatewaysResponse\"%\x8a\xe7\x18\rgateways.list\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/gateways\x12z\n" +
-	"\rDeleteGateway\x12\x1f.gantry.v1.DeleteGatewayRequest\x1a\x16.google.protobuf.Empty\"0\x8a\xe7\x18\x0fgateways.delete\x82\xd3\xe4\x93\x02\x17*\x15/v1/{name=gateways/*}2\x87\x05\n" +
+	"\fListGateways\x12\x1e.gantry.v1.ListGatewaysRequest\x1a\x1f.gantry.v1.ListGatewaysResponse\"%\x8a\xe7\x18\rgateways.list\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/gateways\x12\x87\x01\n" +
+	"\rUpdateGateway\x12\x1f.gantry.v1.UpdateGatewayRequest\x1a\x12.gantry.v1.Gateway\"A\x8a\xe7\x18\x0fgateways.update\x82\xd3\xe4\x93\x02(:\agateway2\x1d/v1/{gateway.name=gateways/*}\x12\x84\x01\n" +
+	"\x10DrainGatewayNode\x12\".gantry.v1.DrainGatewayNodeRequest\x1a\x12.gantry.v1.Gateway\"8\x8a\xe7\x18\x0egateways.drain\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/{name=gateways/*}:drain\x12z\n" +
+	"\rDeleteGateway\x12\x1f.gantry.v1.DeleteGatewayRequest\x1a\x16.google.protobuf.Empty\"0\x8a\xe7\x18\x0fgateways.delete\x82\xd3\xe4\x93\x02\x17*\x15/v1/{name=gateways/*}2\xb7\a\n" +
 	"\fRouteService\x12~\n" +
 	"\vCreateRoute\x12\x1d.gantry.v1.CreateRouteRequest\x1a\x10.gantry.v1.Route\">\x8a\xe7\x18\rroutes.create\x82\xd3\xe4\x93\x02':\x05route\"\x1e/v1/{parent=projects/*}/routes\x12n\n" +
 	"\bGetRoute\x12\x1a.gantry.v1.GetRouteRequest\x1a\x10.gantry.v1.Route\"4\x8a\xe7\x18\n" +
@@ -1089,7 +2381,16 @@ const file_gantry_v1_traffic_proto_rawDesc = "" +
 	"\n" +
 	"ListRoutes\x12\x1c.gantry.v1.ListRoutesRequest\x1a\x1d.gantry.v1.ListRoutesResponse\"5\x8a\xe7\x18\vroutes.list\x82\xd3\xe4\x93\x02 \x12\x1e/v1/{parent=projects/*}/routes\x12\x84\x01\n" +
 	"\vUpdateRoute\x12\x1d.gantry.v1.UpdateRouteRequest\x1a\x10.gantry.v1.Route\"D\x8a\xe7\x18\rroutes.update\x82\xd3\xe4\x93\x02-:\x05route2$/v1/{route.name=projects/*/routes/*}\x12}\n" +
-	"\vDeleteRoute\x12\x1d.gantry.v1.DeleteRouteRequest\x1a\x16.google.protobuf.Empty\"7\x8a\xe7\x18\rroutes.delete\x82\xd3\xe4\x93\x02 *\x1e/v1/{name=projects/*/routes/*}B\x8b\x01\n" +
+	"\vDeleteRoute\x12\x1d.gantry.v1.DeleteRouteRequest\x1a\x16.google.protobuf.Empty\"7\x8a\xe7\x18\rroutes.delete\x82\xd3\xe4\x93\x02 *\x1e/v1/{name=projects/*/routes/*}\x12\xa3\x01\n" +
+	"\x12ListRouteRevisions\x12$.gantry.v1.ListRouteRevisionsRequest\x1a%.gantry.v1.ListRouteRevisionsResponse\"@\x8a\xe7\x18\n" +
+	"routes.get\x82\xd3\xe4\x93\x02,\x12*/v1/{parent=projects/*/routes/*}/revisions\x12\x87\x01\n" +
+	"\rRollbackRoute\x12\x1f.gantry.v1.RollbackRouteRequest\x1a\x10.gantry.v1.Route\"C\x8a\xe7\x18\rroutes.update\x82\xd3\xe4\x93\x02,:\x01*\"'/v1/{name=projects/*/routes/*}:rollback2\xb5\x06\n" +
+	"\x12StreamRouteService\x12\xa3\x01\n" +
+	"\x11CreateStreamRoute\x12#.gantry.v1.CreateStreamRouteRequest\x1a\x16.gantry.v1.StreamRoute\"Q\x8a\xe7\x18\x13streamRoutes.create\x82\xd3\xe4\x93\x024:\fstream_route\"$/v1/{parent=projects/*}/streamRoutes\x12\x8c\x01\n" +
+	"\x0eGetStreamRoute\x12 .gantry.v1.GetStreamRouteRequest\x1a\x16.gantry.v1.StreamRoute\"@\x8a\xe7\x18\x10streamRoutes.get\x82\xd3\xe4\x93\x02&\x12$/v1/{name=projects/*/streamRoutes/*}\x12\x9e\x01\n" +
+	"\x10ListStreamRoutes\x12\".gantry.v1.ListStreamRoutesRequest\x1a#.gantry.v1.ListStreamRoutesResponse\"A\x8a\xe7\x18\x11streamRoutes.list\x82\xd3\xe4\x93\x02&\x12$/v1/{parent=projects/*}/streamRoutes\x12\xb0\x01\n" +
+	"\x11UpdateStreamRoute\x12#.gantry.v1.UpdateStreamRouteRequest\x1a\x16.gantry.v1.StreamRoute\"^\x8a\xe7\x18\x13streamRoutes.update\x82\xd3\xe4\x93\x02A:\fstream_route21/v1/{stream_route.name=projects/*/streamRoutes/*}\x12\x95\x01\n" +
+	"\x11DeleteStreamRoute\x12#.gantry.v1.DeleteStreamRouteRequest\x1a\x16.google.protobuf.Empty\"C\x8a\xe7\x18\x13streamRoutes.delete\x82\xd3\xe4\x93\x02&*$/v1/{name=projects/*/streamRoutes/*}B\x8b\x01\n" +
 	"\rcom.gantry.v1B\fTrafficProtoP\x01Z'gantry.dev/proto/gen/gantry/v1;gantryv1\xa2\x02\x03GXX\xaa\x02\tGantry.V1\xca\x02\tGantry\\V1\xe2\x02\x15Gantry\\V1\\GPBMetadata\xea\x02\n" +
 	"Gantry::V1b\x06proto3"
 
@@ -1105,59 +2406,112 @@ func file_gantry_v1_traffic_proto_rawDescGZIP() []byte {
 	return file_gantry_v1_traffic_proto_rawDescData
 }
 
-var file_gantry_v1_traffic_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_gantry_v1_traffic_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_gantry_v1_traffic_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_gantry_v1_traffic_proto_goTypes = []any{
-	(*Gateway)(nil),               // 0: gantry.v1.Gateway
-	(*GatewayNode)(nil),           // 1: gantry.v1.GatewayNode
-	(*GatewayNodeStatus)(nil),     // 2: gantry.v1.GatewayNodeStatus
-	(*Route)(nil),                 // 3: gantry.v1.Route
-	(*CreateGatewayRequest)(nil),  // 4: gantry.v1.CreateGatewayRequest
-	(*GetGatewayRequest)(nil),     // 5: gantry.v1.GetGatewayRequest
-	(*ListGatewaysRequest)(nil),   // 6: gantry.v1.ListGatewaysRequest
-	(*ListGatewaysResponse)(nil),  // 7: gantry.v1.ListGatewaysResponse
-	(*DeleteGatewayRequest)(nil),  // 8: gantry.v1.DeleteGatewayRequest
-	(*CreateRouteRequest)(nil),    // 9: gantry.v1.CreateRouteRequest
-	(*GetRouteRequest)(nil),       // 10: gantry.v1.GetRouteRequest
-	(*ListRoutesRequest)(nil),     // 11: gantry.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),    // 12: gantry.v1.ListRoutesResponse
-	(*UpdateRouteRequest)(nil),    // 13: gantry.v1.UpdateRouteRequest
-	(*DeleteRouteRequest)(nil),    // 14: gantry.v1.DeleteRouteRequest
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(*emptypb.Empty)(nil),         // 16: google.protobuf.Empty
+	(PathMatch)(0),                     // 0: gantry.v1.PathMatch
+	(StreamProtocol)(0),                // 1: gantry.v1.StreamProtocol
+	(*Gateway)(nil),                    // 2: gantry.v1.Gateway
+	(*Vip)(nil),                        // 3: gantry.v1.Vip
+	(*GatewayNode)(nil),                // 4: gantry.v1.GatewayNode
+	(*GatewayNodeStatus)(nil),          // 5: gantry.v1.GatewayNodeStatus
+	(*Route)(nil),                      // 6: gantry.v1.Route
+	(*RouteStatus)(nil),                // 7: gantry.v1.RouteStatus
+	(*RouteRevision)(nil),              // 8: gantry.v1.RouteRevision
+	(*StreamRoute)(nil),                // 9: gantry.v1.StreamRoute
+	(*CreateGatewayRequest)(nil),       // 10: gantry.v1.CreateGatewayRequest
+	(*GetGatewayRequest)(nil),          // 11: gantry.v1.GetGatewayRequest
+	(*ListGatewaysRequest)(nil),        // 12: gantry.v1.ListGatewaysRequest
+	(*ListGatewaysResponse)(nil),       // 13: gantry.v1.ListGatewaysResponse
+	(*UpdateGatewayRequest)(nil),       // 14: gantry.v1.UpdateGatewayRequest
+	(*DrainGatewayNodeRequest)(nil),    // 15: gantry.v1.DrainGatewayNodeRequest
+	(*DeleteGatewayRequest)(nil),       // 16: gantry.v1.DeleteGatewayRequest
+	(*CreateRouteRequest)(nil),         // 17: gantry.v1.CreateRouteRequest
+	(*GetRouteRequest)(nil),            // 18: gantry.v1.GetRouteRequest
+	(*ListRoutesRequest)(nil),          // 19: gantry.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),         // 20: gantry.v1.ListRoutesResponse
+	(*UpdateRouteRequest)(nil),         // 21: gantry.v1.UpdateRouteRequest
+	(*DeleteRouteRequest)(nil),         // 22: gantry.v1.DeleteRouteRequest
+	(*ListRouteRevisionsRequest)(nil),  // 23: gantry.v1.ListRouteRevisionsRequest
+	(*ListRouteRevisionsResponse)(nil), // 24: gantry.v1.ListRouteRevisionsResponse
+	(*RollbackRouteRequest)(nil),       // 25: gantry.v1.RollbackRouteRequest
+	(*CreateStreamRouteRequest)(nil),   // 26: gantry.v1.CreateStreamRouteRequest
+	(*GetStreamRouteRequest)(nil),      // 27: gantry.v1.GetStreamRouteRequest
+	(*ListStreamRoutesRequest)(nil),    // 28: gantry.v1.ListStreamRoutesRequest
+	(*ListStreamRoutesResponse)(nil),   // 29: gantry.v1.ListStreamRoutesResponse
+	(*UpdateStreamRouteRequest)(nil),   // 30: gantry.v1.UpdateStreamRouteRequest
+	(*DeleteStreamRouteRequest)(nil),   // 31: gantry.v1.DeleteStreamRouteRequest
+	(*timestamppb.Timestamp)(nil),      // 32: google.protobuf.Timestamp
+	(*HttpRules)(nil),                  // 33: gantry.v1.HttpRules
+	(*fieldmaskpb.FieldMask)(nil),      // 34: google.protobuf.FieldMask
+	(*emptypb.Empty)(nil),              // 35: google.protobuf.Empty
 }
 var file_gantry_v1_traffic_proto_depIdxs = []int32{
-	1,  // 0: gantry.v1.Gateway.nodes:type_name -> gantry.v1.GatewayNode
-	2,  // 1: gantry.v1.Gateway.status:type_name -> gantry.v1.GatewayNodeStatus
-	15, // 2: gantry.v1.Gateway.create_time:type_name -> google.protobuf.Timestamp
-	15, // 3: gantry.v1.Route.create_time:type_name -> google.protobuf.Timestamp
-	0,  // 4: gantry.v1.CreateGatewayRequest.gateway:type_name -> gantry.v1.Gateway
-	0,  // 5: gantry.v1.ListGatewaysResponse.gateways:type_name -> gantry.v1.Gateway
-	3,  // 6: gantry.v1.CreateRouteRequest.route:type_name -> gantry.v1.Route
-	3,  // 7: gantry.v1.ListRoutesResponse.routes:type_name -> gantry.v1.Route
-	3,  // 8: gantry.v1.UpdateRouteRequest.route:type_name -> gantry.v1.Route
-	4,  // 9: gantry.v1.GatewayService.CreateGateway:input_type -> gantry.v1.CreateGatewayRequest
-	5,  // 10: gantry.v1.GatewayService.GetGateway:input_type -> gantry.v1.GetGatewayRequest
-	6,  // 11: gantry.v1.GatewayService.ListGateways:input_type -> gantry.v1.ListGatewaysRequest
-	8,  // 12: gantry.v1.GatewayService.DeleteGateway:input_type -> gantry.v1.DeleteGatewayRequest
-	9,  // 13: gantry.v1.RouteService.CreateRoute:input_type -> gantry.v1.CreateRouteRequest
-	10, // 14: gantry.v1.RouteService.GetRoute:input_type -> gantry.v1.GetRouteRequest
-	11, // 15: gantry.v1.RouteService.ListRoutes:input_type -> gantry.v1.ListRoutesRequest
-	13, // 16: gantry.v1.RouteService.UpdateRoute:input_type -> gantry.v1.UpdateRouteRequest
-	14, // 17: gantry.v1.RouteService.DeleteRoute:input_type -> gantry.v1.DeleteRouteRequest
-	0,  // 18: gantry.v1.GatewayService.CreateGateway:output_type -> gantry.v1.Gateway
-	0,  // 19: gantry.v1.GatewayService.GetGateway:output_type -> gantry.v1.Gateway
-	7,  // 20: gantry.v1.GatewayService.ListGateways:output_type -> gantry.v1.ListGatewaysResponse
-	16, // 21: gantry.v1.GatewayService.DeleteGateway:output_type -> google.protobuf.Empty
-	3,  // 22: gantry.v1.RouteService.CreateRoute:output_type -> gantry.v1.Route
-	3,  // 23: gantry.v1.RouteService.GetRoute:output_type -> gantry.v1.Route
-	12, // 24: gantry.v1.RouteService.ListRoutes:output_type -> gantry.v1.ListRoutesResponse
-	3,  // 25: gantry.v1.RouteService.UpdateRoute:output_type -> gantry.v1.Route
-	16, // 26: gantry.v1.RouteService.DeleteRoute:output_type -> google.protobuf.Empty
-	18, // [18:27] is the sub-list for method output_type
-	9,  // [9:18] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	4,  // 0: gantry.v1.Gateway.nodes:type_name -> gantry.v1.GatewayNode
+	5,  // 1: gantry.v1.Gateway.status:type_name -> gantry.v1.GatewayNodeStatus
+	3,  // 2: gantry.v1.Gateway.more_vips:type_name -> gantry.v1.Vip
+	32, // 3: gantry.v1.Gateway.create_time:type_name -> google.protobuf.Timestamp
+	0,  // 4: gantry.v1.Route.path_match:type_name -> gantry.v1.PathMatch
+	33, // 5: gantry.v1.Route.rules:type_name -> gantry.v1.HttpRules
+	7,  // 6: gantry.v1.Route.status:type_name -> gantry.v1.RouteStatus
+	32, // 7: gantry.v1.Route.create_time:type_name -> google.protobuf.Timestamp
+	6,  // 8: gantry.v1.RouteRevision.route:type_name -> gantry.v1.Route
+	32, // 9: gantry.v1.RouteRevision.create_time:type_name -> google.protobuf.Timestamp
+	1,  // 10: gantry.v1.StreamRoute.protocol:type_name -> gantry.v1.StreamProtocol
+	32, // 11: gantry.v1.StreamRoute.create_time:type_name -> google.protobuf.Timestamp
+	7,  // 12: gantry.v1.StreamRoute.status:type_name -> gantry.v1.RouteStatus
+	2,  // 13: gantry.v1.CreateGatewayRequest.gateway:type_name -> gantry.v1.Gateway
+	2,  // 14: gantry.v1.ListGatewaysResponse.gateways:type_name -> gantry.v1.Gateway
+	2,  // 15: gantry.v1.UpdateGatewayRequest.gateway:type_name -> gantry.v1.Gateway
+	34, // 16: gantry.v1.UpdateGatewayRequest.update_mask:type_name -> google.protobuf.FieldMask
+	6,  // 17: gantry.v1.CreateRouteRequest.route:type_name -> gantry.v1.Route
+	6,  // 18: gantry.v1.ListRoutesResponse.routes:type_name -> gantry.v1.Route
+	6,  // 19: gantry.v1.UpdateRouteRequest.route:type_name -> gantry.v1.Route
+	8,  // 20: gantry.v1.ListRouteRevisionsResponse.revisions:type_name -> gantry.v1.RouteRevision
+	9,  // 21: gantry.v1.CreateStreamRouteRequest.stream_route:type_name -> gantry.v1.StreamRoute
+	9,  // 22: gantry.v1.ListStreamRoutesResponse.stream_routes:type_name -> gantry.v1.StreamRoute
+	9,  // 23: gantry.v1.UpdateStreamRouteRequest.stream_route:type_name -> gantry.v1.StreamRoute
+	10, // 24: gantry.v1.GatewayService.CreateGateway:input_type -> gantry.v1.CreateGatewayRequest
+	11, // 25: gantry.v1.GatewayService.GetGateway:input_type -> gantry.v1.GetGatewayRequest
+	12, // 26: gantry.v1.GatewayService.ListGateways:input_type -> gantry.v1.ListGatewaysRequest
+	14, // 27: gantry.v1.GatewayService.UpdateGateway:input_type -> gantry.v1.UpdateGatewayRequest
+	15, // 28: gantry.v1.GatewayService.DrainGatewayNode:input_type -> gantry.v1.DrainGatewayNodeRequest
+	16, // 29: gantry.v1.GatewayService.DeleteGateway:input_type -> gantry.v1.DeleteGatewayRequest
+	17, // 30: gantry.v1.RouteService.CreateRoute:input_type -> gantry.v1.CreateRouteRequest
+	18, // 31: gantry.v1.RouteService.GetRoute:input_type -> gantry.v1.GetRouteRequest
+	19, // 32: gantry.v1.RouteService.ListRoutes:input_type -> gantry.v1.ListRoutesRequest
+	21, // 33: gantry.v1.RouteService.UpdateRoute:input_type -> gantry.v1.UpdateRouteRequest
+	22, // 34: gantry.v1.RouteService.DeleteRoute:input_type -> gantry.v1.DeleteRouteRequest
+	23, // 35: gantry.v1.RouteService.ListRouteRevisions:input_type -> gantry.v1.ListRouteRevisionsRequest
+	25, // 36: gantry.v1.RouteService.RollbackRoute:input_type -> gantry.v1.RollbackRouteRequest
+	26, // 37: gantry.v1.StreamRouteService.CreateStreamRoute:input_type -> gantry.v1.CreateStreamRouteRequest
+	27, // 38: gantry.v1.StreamRouteService.GetStreamRoute:input_type -> gantry.v1.GetStreamRouteRequest
+	28, // 39: gantry.v1.StreamRouteService.ListStreamRoutes:input_type -> gantry.v1.ListStreamRoutesRequest
+	30, // 40: gantry.v1.StreamRouteService.UpdateStreamRoute:input_type -> gantry.v1.UpdateStreamRouteRequest
+	31, // 41: gantry.v1.StreamRouteService.DeleteStreamRoute:input_type -> gantry.v1.DeleteStreamRouteRequest
+	2,  // 42: gantry.v1.GatewayService.CreateGateway:output_type -> gantry.v1.Gateway
+	2,  // 43: gantry.v1.GatewayService.GetGateway:output_type -> gantry.v1.Gateway
+	13, // 44: gantry.v1.GatewayService.ListGateways:output_type -> gantry.v1.ListGatewaysResponse
+	2,  // 45: gantry.v1.GatewayService.UpdateGateway:output_type -> gantry.v1.Gateway
+	2,  // 46: gantry.v1.GatewayService.DrainGatewayNode:output_type -> gantry.v1.Gateway
+	35, // 47: gantry.v1.GatewayService.DeleteGateway:output_type -> google.protobuf.Empty
+	6,  // 48: gantry.v1.RouteService.CreateRoute:output_type -> gantry.v1.Route
+	6,  // 49: gantry.v1.RouteService.GetRoute:output_type -> gantry.v1.Route
+	20, // 50: gantry.v1.RouteService.ListRoutes:output_type -> gantry.v1.ListRoutesResponse
+	6,  // 51: gantry.v1.RouteService.UpdateRoute:output_type -> gantry.v1.Route
+	35, // 52: gantry.v1.RouteService.DeleteRoute:output_type -> google.protobuf.Empty
+	24, // 53: gantry.v1.RouteService.ListRouteRevisions:output_type -> gantry.v1.ListRouteRevisionsResponse
+	6,  // 54: gantry.v1.RouteService.RollbackRoute:output_type -> gantry.v1.Route
+	9,  // 55: gantry.v1.StreamRouteService.CreateStreamRoute:output_type -> gantry.v1.StreamRoute
+	9,  // 56: gantry.v1.StreamRouteService.GetStreamRoute:output_type -> gantry.v1.StreamRoute
+	29, // 57: gantry.v1.StreamRouteService.ListStreamRoutes:output_type -> gantry.v1.ListStreamRoutesResponse
+	9,  // 58: gantry.v1.StreamRouteService.UpdateStreamRoute:output_type -> gantry.v1.StreamRoute
+	35, // 59: gantry.v1.StreamRouteService.DeleteStreamRoute:output_type -> google.protobuf.Empty
+	42, // [42:60] is the sub-list for method output_type
+	24, // [24:42] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_gantry_v1_traffic_proto_init() }
@@ -1165,19 +2519,21 @@ func file_gantry_v1_traffic_proto_init() {
 	if File_gantry_v1_traffic_proto != nil {
 		return
 	}
+	file_gantry_v1_http_rules_proto_init()
 	file_gantry_v1_options_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gantry_v1_traffic_proto_rawDesc), len(file_gantry_v1_traffic_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   15,
+			NumEnums:      2,
+			NumMessages:   30,
 			NumExtensions: 0,
-			NumServices:   2,
+			NumServices:   3,
 		},
 		GoTypes:           file_gantry_v1_traffic_proto_goTypes,
 		DependencyIndexes: file_gantry_v1_traffic_proto_depIdxs,
+		EnumInfos:         file_gantry_v1_traffic_proto_enumTypes,
 		MessageInfos:      file_gantry_v1_traffic_proto_msgTypes,
 	}.Build()
 	File_gantry_v1_traffic_proto = out.File

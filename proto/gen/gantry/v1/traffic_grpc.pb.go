@@ -20,10 +20,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	GatewayService_CreateGateway_FullMethodName = "/gantry.v1.GatewayService/CreateGateway"
-	GatewayService_GetGateway_FullMethodName    = "/gantry.v1.GatewayService/GetGateway"
-	GatewayService_ListGateways_FullMethodName  = "/gantry.v1.GatewayService/ListGateways"
-	GatewayService_DeleteGateway_FullMethodName = "/gantry.v1.GatewayService/DeleteGateway"
+	GatewayService_CreateGateway_FullMethodName    = "/gantry.v1.GatewayService/CreateGateway"
+	GatewayService_GetGateway_FullMethodName       = "/gantry.v1.GatewayService/GetGateway"
+	GatewayService_ListGateways_FullMethodName     = "/gantry.v1.GatewayService/ListGateways"
+	GatewayService_UpdateGateway_FullMethodName    = "/gantry.v1.GatewayService/UpdateGateway"
+	GatewayService_DrainGatewayNode_FullMethodName = "/gantry.v1.GatewayService/DrainGatewayNode"
+	GatewayService_DeleteGateway_FullMethodName    = "/gantry.v1.GatewayService/DeleteGateway"
 )
 
 // GatewayServiceClient is the client API for GatewayService service.
@@ -38,6 +40,11 @@ type GatewayServiceClient interface {
 	GetGateway(ctx context.Context, in *GetGatewayRequest, opts ...grpc.CallOption) (*Gateway, error)
 	// Lists the gateways in name order.
 	ListGateways(ctx context.Context, in *ListGatewaysRequest, opts ...grpc.CallOption) (*ListGatewaysResponse, error)
+	// Changes a gateway's nodes and VIPs.
+	UpdateGateway(ctx context.Context, in *UpdateGatewayRequest, opts ...grpc.CallOption) (*Gateway, error)
+	// Takes the VIPs from a node without losing a request, or gives it its
+	// normal priority back. Refused for the last node that serves.
+	DrainGatewayNode(ctx context.Context, in *DrainGatewayNodeRequest, opts ...grpc.CallOption) (*Gateway, error)
 	// Deletes a gateway. Refused while a route uses it.
 	DeleteGateway(ctx context.Context, in *DeleteGatewayRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
 }
@@ -80,6 +87,26 @@ func (c *gatewayServiceClient) ListGateways(ctx context.Context, in *ListGateway
 	return out, nil
 }
 
+func (c *gatewayServiceClient) UpdateGateway(ctx context.Context, in *UpdateGatewayRequest, opts ...grpc.CallOption) (*Gateway, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Gateway)
+	err := c.cc.Invoke(ctx, GatewayService_UpdateGateway_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gatewayServiceClient) DrainGatewayNode(ctx context.Context, in *DrainGatewayNodeRequest, opts ...grpc.CallOption) (*Gateway, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Gateway)
+	err := c.cc.Invoke(ctx, GatewayService_DrainGatewayNode_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *gatewayServiceClient) DeleteGateway(ctx context.Context, in *DeleteGatewayRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(emptypb.Empty)
@@ -102,6 +129,11 @@ type GatewayServiceServer interface {
 	GetGateway(context.Context, *GetGatewayRequest) (*Gateway, error)
 	// Lists the gateways in name order.
 	ListGateways(context.Context, *ListGatewaysRequest) (*ListGatewaysResponse, error)
+	// Changes a gateway's nodes and VIPs.
+	UpdateGateway(context.Context, *UpdateGatewayRequest) (*Gateway, error)
+	// Takes the VIPs from a node without losing a request, or gives it its
+	// normal priority back. Refused for the last node that serves.
+	DrainGatewayNode(context.Context, *DrainGatewayNodeRequest) (*Gateway, error)
 	// Deletes a gateway. Refused while a route uses it.
 	DeleteGateway(context.Context, *DeleteGatewayRequest) (*emptypb.Empty, error)
 	mustEmbedUnimplementedGatewayServiceServer()
@@ -122,6 +154,12 @@ func (UnimplementedGatewayServiceServer) GetGateway(context.Context, *GetGateway
 }
 func (UnimplementedGatewayServiceServer) ListGateways(context.Context, *ListGatewaysRequest) (*ListGatewaysResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListGateways not implemented")
+}
+func (UnimplementedGatewayServiceServer) UpdateGateway(context.Context, *UpdateGatewayRequest) (*Gateway, error) {
+	return nil, status.Error(codes.Unimplemented, "method UpdateGateway not implemented")
+}
+func (UnimplementedGatewayServiceServer) DrainGatewayNode(context.Context, *DrainGatewayNodeRequest) (*Gateway, error) {
+	return nil, status.Error(codes.Unimplemented, "method DrainGatewayNode not implemented")
 }
 func (UnimplementedGatewayServiceServer) DeleteGateway(context.Context, *DeleteGatewayRequest) (*emptypb.Empty, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteGateway not implemented")
@@ -201,6 +239,42 @@ func _GatewayService_ListGateways_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _GatewayService_UpdateGateway_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateGatewayRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).UpdateGateway(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GatewayService_UpdateGateway_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).UpdateGateway(ctx, req.(*UpdateGatewayRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GatewayService_DrainGatewayNode_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DrainGatewayNodeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).DrainGatewayNode(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GatewayService_DrainGatewayNode_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).DrainGatewayNode(ctx, req.(*DrainGatewayNodeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _GatewayService_DeleteGateway_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(DeleteGatewayRequest)
 	if err := dec(in); err != nil {
@@ -239,6 +313,14 @@ var GatewayService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _GatewayService_ListGateways_Handler,
 		},
 		{
+			MethodName: "UpdateGateway",
+			Handler:    _GatewayService_UpdateGateway_Handler,
+		},
+		{
+			MethodName: "DrainGatewayNode",
+			Handler:    _GatewayService_DrainGatewayNode_Handler,
+		},
+		{
 			MethodName: "DeleteGateway",
 			Handler:    _GatewayService_DeleteGateway_Handler,
 		},
@@ -248,11 +330,13 @@ var GatewayService_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	RouteService_CreateRoute_FullMethodName = "/gantry.v1.RouteService/CreateRoute"
-	RouteService_GetRoute_FullMethodName    = "/gantry.v1.RouteService/GetRoute"
-	RouteService_ListRoutes_FullMethodName  = "/gantry.v1.RouteService/ListRoutes"
-	RouteService_UpdateRoute_FullMethodName = "/gantry.v1.RouteService/UpdateRoute"
-	RouteService_DeleteRoute_FullMethodName = "/gantry.v1.RouteService/DeleteRoute"
+	RouteService_CreateRoute_FullMethodName        = "/gantry.v1.RouteService/CreateRoute"
+	RouteService_GetRoute_FullMethodName           = "/gantry.v1.RouteService/GetRoute"
+	RouteService_ListRoutes_FullMethodName         = "/gantry.v1.RouteService/ListRoutes"
+	RouteService_UpdateRoute_FullMethodName        = "/gantry.v1.RouteService/UpdateRoute"
+	RouteService_DeleteRoute_FullMethodName        = "/gantry.v1.RouteService/DeleteRoute"
+	RouteService_ListRouteRevisions_FullMethodName = "/gantry.v1.RouteService/ListRouteRevisions"
+	RouteService_RollbackRoute_FullMethodName      = "/gantry.v1.RouteService/RollbackRoute"
 )
 
 // RouteServiceClient is the client API for RouteService service.
@@ -271,6 +355,10 @@ type RouteServiceClient interface {
 	UpdateRoute(ctx context.Context, in *UpdateRouteRequest, opts ...grpc.CallOption) (*Route, error)
 	// Deletes a route and frees its hosts.
 	DeleteRoute(ctx context.Context, in *DeleteRouteRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	// Lists a route's earlier forms, newest first.
+	ListRouteRevisions(ctx context.Context, in *ListRouteRevisionsRequest, opts ...grpc.CallOption) (*ListRouteRevisionsResponse, error)
+	// Gives a route an earlier form again, as a new revision.
+	RollbackRoute(ctx context.Context, in *RollbackRouteRequest, opts ...grpc.CallOption) (*Route, error)
 }
 
 type routeServiceClient struct {
@@ -331,6 +419,26 @@ func (c *routeServiceClient) DeleteRoute(ctx context.Context, in *DeleteRouteReq
 	return out, nil
 }
 
+func (c *routeServiceClient) ListRouteRevisions(ctx context.Context, in *ListRouteRevisionsRequest, opts ...grpc.CallOption) (*ListRouteRevisionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRouteRevisionsResponse)
+	err := c.cc.Invoke(ctx, RouteService_ListRouteRevisions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *routeServiceClient) RollbackRoute(ctx context.Context, in *RollbackRouteRequest, opts ...grpc.CallOption) (*Route, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Route)
+	err := c.cc.Invoke(ctx, RouteService_RollbackRoute_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RouteServiceServer is the server API for RouteService service.
 // All implementations must embed UnimplementedRouteServiceServer
 // for forward compatibility.
@@ -347,6 +455,10 @@ type RouteServiceServer interface {
 	UpdateRoute(context.Context, *UpdateRouteRequest) (*Route, error)
 	// Deletes a route and frees its hosts.
 	DeleteRoute(context.Context, *DeleteRouteRequest) (*emptypb.Empty, error)
+	// Lists a route's earlier forms, newest first.
+	ListRouteRevisions(context.Context, *ListRouteRevisionsRequest) (*ListRouteRevisionsResponse, error)
+	// Gives a route an earlier form again, as a new revision.
+	RollbackRoute(context.Context, *RollbackRouteRequest) (*Route, error)
 	mustEmbedUnimplementedRouteServiceServer()
 }
 
@@ -371,6 +483,12 @@ func (UnimplementedRouteServiceServer) UpdateRoute(context.Context, *UpdateRoute
 }
 func (UnimplementedRouteServiceServer) DeleteRoute(context.Context, *DeleteRouteRequest) (*emptypb.Empty, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteRoute not implemented")
+}
+func (UnimplementedRouteServiceServer) ListRouteRevisions(context.Context, *ListRouteRevisionsRequest) (*ListRouteRevisionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRouteRevisions not implemented")
+}
+func (UnimplementedRouteServiceServer) RollbackRoute(context.Context, *RollbackRouteRequest) (*Route, error) {
+	return nil, status.Error(codes.Unimplemented, "method RollbackRoute not implemented")
 }
 func (UnimplementedRouteServiceServer) mustEmbedUnimplementedRouteServiceServer() {}
 func (UnimplementedRouteServiceServer) testEmbeddedByValue()                      {}
@@ -483,6 +601,42 @@ func _RouteService_DeleteRoute_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RouteService_ListRouteRevisions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRouteRevisionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RouteServiceServer).ListRouteRevisions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RouteService_ListRouteRevisions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RouteServiceServer).ListRouteRevisions(ctx, req.(*ListRouteRevisionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RouteService_RollbackRoute_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RollbackRouteRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RouteServiceServer).RollbackRoute(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RouteService_RollbackRoute_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RouteServiceServer).RollbackRoute(ctx, req.(*RollbackRouteRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // RouteService_ServiceDesc is the grpc.ServiceDesc for RouteService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -509,6 +663,282 @@ var RouteService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeleteRoute",
 			Handler:    _RouteService_DeleteRoute_Handler,
+		},
+		{
+			MethodName: "ListRouteRevisions",
+			Handler:    _RouteService_ListRouteRevisions_Handler,
+		},
+		{
+			MethodName: "RollbackRoute",
+			Handler:    _RouteService_RollbackRoute_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "gantry/v1/traffic.proto",
+}
+
+const (
+	StreamRouteService_CreateStreamRoute_FullMethodName = "/gantry.v1.StreamRouteService/CreateStreamRoute"
+	StreamRouteService_GetStreamRoute_FullMethodName    = "/gantry.v1.StreamRouteService/GetStreamRoute"
+	StreamRouteService_ListStreamRoutes_FullMethodName  = "/gantry.v1.StreamRouteService/ListStreamRoutes"
+	StreamRouteService_UpdateStreamRoute_FullMethodName = "/gantry.v1.StreamRouteService/UpdateStreamRoute"
+	StreamRouteService_DeleteStreamRoute_FullMethodName = "/gantry.v1.StreamRouteService/DeleteStreamRoute"
+)
+
+// StreamRouteServiceClient is the client API for StreamRouteService service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// StreamRouteService leads TCP and UDP ports of a gateway to apps.
+type StreamRouteServiceClient interface {
+	// Creates a stream route. Its port must be free on the gateway.
+	CreateStreamRoute(ctx context.Context, in *CreateStreamRouteRequest, opts ...grpc.CallOption) (*StreamRoute, error)
+	// Returns one stream route.
+	GetStreamRoute(ctx context.Context, in *GetStreamRouteRequest, opts ...grpc.CallOption) (*StreamRoute, error)
+	// Lists a project's stream routes in name order; "projects/-" lists all.
+	ListStreamRoutes(ctx context.Context, in *ListStreamRoutesRequest, opts ...grpc.CallOption) (*ListStreamRoutesResponse, error)
+	// Changes a stream route.
+	UpdateStreamRoute(ctx context.Context, in *UpdateStreamRouteRequest, opts ...grpc.CallOption) (*StreamRoute, error)
+	// Deletes a stream route and frees its port.
+	DeleteStreamRoute(ctx context.Context, in *DeleteStreamRouteRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+}
+
+type streamRouteServiceClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewStreamRouteServiceClient(cc grpc.ClientConnInterface) StreamRouteServiceClient {
+	return &streamRouteServiceClient{cc}
+}
+
+func (c *streamRouteServiceClient) CreateStreamRoute(ctx context.Context, in *CreateStreamRouteRequest, opts ...grpc.CallOption) (*StreamRoute, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StreamRoute)
+	err := c.cc.Invoke(ctx, StreamRouteService_CreateStreamRoute_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *streamRouteServiceClient) GetStreamRoute(ctx context.Context, in *GetStreamRouteRequest, opts ...grpc.CallOption) (*StreamRoute, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StreamRoute)
+	err := c.cc.Invoke(ctx, StreamRouteService_GetStreamRoute_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *streamRouteServiceClient) ListStreamRoutes(ctx context.Context, in *ListStreamRoutesRequest, opts ...grpc.CallOption) (*ListStreamRoutesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListStreamRoutesResponse)
+	err := c.cc.Invoke(ctx, StreamRouteService_ListStreamRoutes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *streamRouteServiceClient) UpdateStreamRoute(ctx context.Context, in *UpdateStreamRouteRequest, opts ...grpc.CallOption) (*StreamRoute, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StreamRoute)
+	err := c.cc.Invoke(ctx, StreamRouteService_UpdateStreamRoute_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *streamRouteServiceClient) DeleteStreamRoute(ctx context.Context, in *DeleteStreamRouteRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(emptypb.Empty)
+	err := c.cc.Invoke(ctx, StreamRouteService_DeleteStreamRoute_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// StreamRouteServiceServer is the server API for StreamRouteService service.
+// All implementations must embed UnimplementedStreamRouteServiceServer
+// for forward compatibility.
+//
+// StreamRouteService leads TCP and UDP ports of a gateway to apps.
+type StreamRouteServiceServer interface {
+	// Creates a stream route. Its port must be free on the gateway.
+	CreateStreamRoute(context.Context, *CreateStreamRouteRequest) (*StreamRoute, error)
+	// Returns one stream route.
+	GetStreamRoute(context.Context, *GetStreamRouteRequest) (*StreamRoute, error)
+	// Lists a project's stream routes in name order; "projects/-" lists all.
+	ListStreamRoutes(context.Context, *ListStreamRoutesRequest) (*ListStreamRoutesResponse, error)
+	// Changes a stream route.
+	UpdateStreamRoute(context.Context, *UpdateStreamRouteRequest) (*StreamRoute, error)
+	// Deletes a stream route and frees its port.
+	DeleteStreamRoute(context.Context, *DeleteStreamRouteRequest) (*emptypb.Empty, error)
+	mustEmbedUnimplementedStreamRouteServiceServer()
+}
+
+// UnimplementedStreamRouteServiceServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedStreamRouteServiceServer struct{}
+
+func (UnimplementedStreamRouteServiceServer) CreateStreamRoute(context.Context, *CreateStreamRouteRequest) (*StreamRoute, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateStreamRoute not implemented")
+}
+func (UnimplementedStreamRouteServiceServer) GetStreamRoute(context.Context, *GetStreamRouteRequest) (*StreamRoute, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetStreamRoute not implemented")
+}
+func (UnimplementedStreamRouteServiceServer) ListStreamRoutes(context.Context, *ListStreamRoutesRequest) (*ListStreamRoutesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListStreamRoutes not implemented")
+}
+func (UnimplementedStreamRouteServiceServer) UpdateStreamRoute(context.Context, *UpdateStreamRouteRequest) (*StreamRoute, error) {
+	return nil, status.Error(codes.Unimplemented, "method UpdateStreamRoute not implemented")
+}
+func (UnimplementedStreamRouteServiceServer) DeleteStreamRoute(context.Context, *DeleteStreamRouteRequest) (*emptypb.Empty, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteStreamRoute not implemented")
+}
+func (UnimplementedStreamRouteServiceServer) mustEmbedUnimplementedStreamRouteServiceServer() {}
+func (UnimplementedStreamRouteServiceServer) testEmbeddedByValue()                            {}
+
+// UnsafeStreamRouteServiceServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to StreamRouteServiceServer will
+// result in compilation errors.
+type UnsafeStreamRouteServiceServer interface {
+	mustEmbedUnimplementedStreamRouteServiceServer()
+}
+
+func RegisterStreamRouteServiceServer(s grpc.ServiceRegistrar, srv StreamRouteServiceServer) {
+	// If the following call panics, it indicates UnimplementedStreamRouteServiceServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&StreamRouteService_ServiceDesc, srv)
+}
+
+func _StreamRouteService_CreateStreamRoute_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateStreamRouteRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StreamRouteServiceServer).CreateStreamRoute(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StreamRouteService_CreateStreamRoute_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StreamRouteServiceServer).CreateStreamRoute(ctx, req.(*CreateStreamRouteRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StreamRouteService_GetStreamRoute_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetStreamRouteRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StreamRouteServiceServer).GetStreamRoute(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StreamRouteService_GetStreamRoute_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StreamRouteServiceServer).GetStreamRoute(ctx, req.(*GetStreamRouteRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StreamRouteService_ListStreamRoutes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListStreamRoutesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StreamRouteServiceServer).ListStreamRoutes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StreamRouteService_ListStreamRoutes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StreamRouteServiceServer).ListStreamRoutes(ctx, req.(*ListStreamRoutesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StreamRouteService_UpdateStreamRoute_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateStreamRouteRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StreamRouteServiceServer).UpdateStreamRoute(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StreamRouteService_UpdateStreamRoute_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StreamRouteServiceServer).UpdateStreamRoute(ctx, req.(*UpdateStreamRouteRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StreamRouteService_DeleteStreamRoute_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteStreamRouteRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StreamRouteServiceServer).DeleteStreamRoute(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StreamRouteService_DeleteStreamRoute_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StreamRouteServiceServer).DeleteStreamRoute(ctx, req.(*DeleteStreamRouteRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// StreamRouteService_ServiceDesc is the grpc.ServiceDesc for StreamRouteService service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var StreamRouteService_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "gantry.v1.StreamRouteService",
+	HandlerType: (*StreamRouteServiceServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "CreateStreamRoute",
+			Handler:    _StreamRouteService_CreateStreamRoute_Handler,
+		},
+		{
+			MethodName: "GetStreamRoute",
+			Handler:    _StreamRouteService_GetStreamRoute_Handler,
+		},
+		{
+			MethodName: "ListStreamRoutes",
+			Handler:    _StreamRouteService_ListStreamRoutes_Handler,
+		},
+		{
+			MethodName: "UpdateStreamRoute",
+			Handler:    _StreamRouteService_UpdateStreamRoute_Handler,
+		},
+		{
+			MethodName: "DeleteStreamRoute",
+			Handler:    _StreamRouteService_DeleteStreamRoute_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

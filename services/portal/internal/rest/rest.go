@@ -49,9 +49,18 @@ func New(ctx context.Context, cfg Config) (http.Handler, error) {
 		runtime.WithDisablePathLengthFallback(),
 	)
 	conn := &connection{cfg}
-	for _, register := range []func(context.Context, *runtime.ServeMux, grpc.ClientConnInterface) error{
-		registerApps, registerClusters, registerProjects, registerGateways,
-		registerRoutes, registerOperations, registerDecisions, registerAlarms,
+	for _, register := range []registration{
+		of(gantryv1.NewProjectServiceClient, gantryv1.RegisterProjectServiceHandlerClient),
+		of(gantryv1.NewAppServiceClient, gantryv1.RegisterAppServiceHandlerClient),
+		of(gantryv1.NewSecretServiceClient, gantryv1.RegisterSecretServiceHandlerClient),
+		of(gantryv1.NewVolumeServiceClient, gantryv1.RegisterVolumeServiceHandlerClient),
+		of(gantryv1.NewClusterServiceClient, gantryv1.RegisterClusterServiceHandlerClient),
+		of(gantryv1.NewGatewayServiceClient, gantryv1.RegisterGatewayServiceHandlerClient),
+		of(gantryv1.NewRouteServiceClient, gantryv1.RegisterRouteServiceHandlerClient),
+		of(gantryv1.NewStreamRouteServiceClient, gantryv1.RegisterStreamRouteServiceHandlerClient),
+		of(gantryv1.NewOperationServiceClient, gantryv1.RegisterOperationServiceHandlerClient),
+		of(gantryv1.NewDecisionServiceClient, gantryv1.RegisterDecisionServiceHandlerClient),
+		of(gantryv1.NewAlarmServiceClient, gantryv1.RegisterAlarmServiceHandlerClient),
 	} {
 		if err := register(ctx, mux, conn); err != nil {
 			return nil, err
@@ -105,34 +114,12 @@ func limitBody(next http.Handler, limit int64) http.Handler {
 	})
 }
 
-func registerApps(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
-	return gantryv1.RegisterAppServiceHandlerClient(ctx, mux, gantryv1.NewAppServiceClient(conn))
-}
+// registration puts one service's methods on the mux.
+type registration func(context.Context, *runtime.ServeMux, grpc.ClientConnInterface) error
 
-func registerClusters(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
-	return gantryv1.RegisterClusterServiceHandlerClient(ctx, mux, gantryv1.NewClusterServiceClient(conn))
-}
-
-func registerProjects(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
-	return gantryv1.RegisterProjectServiceHandlerClient(ctx, mux, gantryv1.NewProjectServiceClient(conn))
-}
-
-func registerGateways(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
-	return gantryv1.RegisterGatewayServiceHandlerClient(ctx, mux, gantryv1.NewGatewayServiceClient(conn))
-}
-
-func registerRoutes(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
-	return gantryv1.RegisterRouteServiceHandlerClient(ctx, mux, gantryv1.NewRouteServiceClient(conn))
-}
-
-func registerOperations(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
-	return gantryv1.RegisterOperationServiceHandlerClient(ctx, mux, gantryv1.NewOperationServiceClient(conn))
-}
-
-func registerDecisions(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
-	return gantryv1.RegisterDecisionServiceHandlerClient(ctx, mux, gantryv1.NewDecisionServiceClient(conn))
-}
-
-func registerAlarms(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
-	return gantryv1.RegisterAlarmServiceHandlerClient(ctx, mux, gantryv1.NewAlarmServiceClient(conn))
+// of joins what the generated code offers for one service.
+func of[C any](client func(grpc.ClientConnInterface) C, register func(context.Context, *runtime.ServeMux, C) error) registration {
+	return func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
+		return register(ctx, mux, client(conn))
+	}
 }

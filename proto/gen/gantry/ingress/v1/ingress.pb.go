@@ -10,7 +10,7 @@ package ingressv1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
-	_ "gantry.dev/proto/gen/gantry/v1"
+	v1 "gantry.dev/proto/gen/gantry/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -35,14 +35,19 @@ type GatewayConfig struct {
 	// Grows with each change.
 	Generation int64 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
 	// Epoch of the leader that wrote it; an agent refuses an older one.
-	Epoch           int64      `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Vip             string     `protobuf:"bytes,4,opt,name=vip,proto3" json:"vip,omitempty"`
-	VirtualRouterId int32      `protobuf:"varint,5,opt,name=virtual_router_id,json=virtualRouterId,proto3" json:"virtual_router_id,omitempty"`
-	Nodes           []*Node    `protobuf:"bytes,6,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	Clusters        []*Cluster `protobuf:"bytes,7,rep,name=clusters,proto3" json:"clusters,omitempty"`
-	Routes          []*Route   `protobuf:"bytes,8,rep,name=routes,proto3" json:"routes,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	Epoch           int64          `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Vip             string         `protobuf:"bytes,4,opt,name=vip,proto3" json:"vip,omitempty"`
+	VirtualRouterId int32          `protobuf:"varint,5,opt,name=virtual_router_id,json=virtualRouterId,proto3" json:"virtual_router_id,omitempty"`
+	Nodes           []*Node        `protobuf:"bytes,6,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	Clusters        []*Cluster     `protobuf:"bytes,7,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	Routes          []*Route       `protobuf:"bytes,8,rep,name=routes,proto3" json:"routes,omitempty"`
+	StreamRoutes    []*StreamRoute `protobuf:"bytes,9,rep,name=stream_routes,json=streamRoutes,proto3" json:"stream_routes,omitempty"`
+	// Certificates of the routes' hosts, in host order.
+	Certificates []*Certificate `protobuf:"bytes,10,rep,name=certificates,proto3" json:"certificates,omitempty"`
+	// Addresses besides vip.
+	MoreVips      []*v1.Vip `protobuf:"bytes,11,rep,name=more_vips,json=moreVips,proto3" json:"more_vips,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GatewayConfig) Reset() {
@@ -131,12 +136,35 @@ func (x *GatewayConfig) GetRoutes() []*Route {
 	return nil
 }
 
+func (x *GatewayConfig) GetStreamRoutes() []*StreamRoute {
+	if x != nil {
+		return x.StreamRoutes
+	}
+	return nil
+}
+
+func (x *GatewayConfig) GetCertificates() []*Certificate {
+	if x != nil {
+		return x.Certificates
+	}
+	return nil
+}
+
+func (x *GatewayConfig) GetMoreVips() []*v1.Vip {
+	if x != nil {
+		return x.MoreVips
+	}
+	return nil
+}
+
 // A Node of the gateway.
 type Node struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Address       string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	Priority      int32                  `protobuf:"varint,3,opt,name=priority,proto3" json:"priority,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Name     string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Address  string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	Priority int32                  `protobuf:"varint,3,opt,name=priority,proto3" json:"priority,omitempty"`
+	// It gives its VIPs to the others.
+	Drained       bool `protobuf:"varint,4,opt,name=drained,proto3" json:"drained,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -190,6 +218,13 @@ func (x *Node) GetPriority() int32 {
 		return x.Priority
 	}
 	return 0
+}
+
+func (x *Node) GetDrained() bool {
+	if x != nil {
+		return x.Drained
+	}
+	return false
 }
 
 // A Cluster whose ipaas names the endpoints.
@@ -273,11 +308,19 @@ type Route struct {
 	Host string `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
 	// Begins with "/".
 	PathPrefix string `protobuf:"bytes,3,opt,name=path_prefix,json=pathPrefix,proto3" json:"path_prefix,omitempty"`
-	App        string `protobuf:"bytes,4,opt,name=app,proto3" json:"app,omitempty"`
-	Port       int32  `protobuf:"varint,5,opt,name=port,proto3" json:"port,omitempty"`
+	// Empty only where the rules redirect.
+	App  string `protobuf:"bytes,4,opt,name=app,proto3" json:"app,omitempty"`
+	Port int32  `protobuf:"varint,5,opt,name=port,proto3" json:"port,omitempty"`
 	// The app may be scaled to zero: a request that finds no pod is held until
 	// there is one, for at most so many seconds; 0: it is answered 503 at once.
-	HoldSeconds   int32 `protobuf:"varint,6,opt,name=hold_seconds,json=holdSeconds,proto3" json:"hold_seconds,omitempty"`
+	HoldSeconds int32         `protobuf:"varint,6,opt,name=hold_seconds,json=holdSeconds,proto3" json:"hold_seconds,omitempty"`
+	PathMatch   v1.PathMatch  `protobuf:"varint,7,opt,name=path_match,json=pathMatch,proto3,enum=gantry.v1.PathMatch" json:"path_match,omitempty"`
+	Rules       *v1.HttpRules `protobuf:"bytes,8,opt,name=rules,proto3" json:"rules,omitempty"`
+	// Percent of the app's requests by cluster name, 100 together; empty: in
+	// proportion to ready pods.
+	TrafficShares map[string]int32 `protobuf:"bytes,9,rep,name=traffic_shares,json=trafficShares,proto3" json:"traffic_shares,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Counts the route's forms.
+	Revision      int32 `protobuf:"varint,10,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -354,6 +397,211 @@ func (x *Route) GetHoldSeconds() int32 {
 	return 0
 }
 
+func (x *Route) GetPathMatch() v1.PathMatch {
+	if x != nil {
+		return x.PathMatch
+	}
+	return v1.PathMatch(0)
+}
+
+func (x *Route) GetRules() *v1.HttpRules {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *Route) GetTrafficShares() map[string]int32 {
+	if x != nil {
+		return x.TrafficShares
+	}
+	return nil
+}
+
+func (x *Route) GetRevision() int32 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// A StreamRoute of the gateway.
+type StreamRoute struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "projects/{project}/streamRoutes/{stream_route}".
+	Name          string            `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Protocol      v1.StreamProtocol `protobuf:"varint,2,opt,name=protocol,proto3,enum=gantry.v1.StreamProtocol" json:"protocol,omitempty"`
+	ListenPort    int32             `protobuf:"varint,3,opt,name=listen_port,json=listenPort,proto3" json:"listen_port,omitempty"`
+	App           string            `protobuf:"bytes,4,opt,name=app,proto3" json:"app,omitempty"`
+	Port          int32             `protobuf:"varint,5,opt,name=port,proto3" json:"port,omitempty"`
+	ProxyProtocol bool              `protobuf:"varint,6,opt,name=proxy_protocol,json=proxyProtocol,proto3" json:"proxy_protocol,omitempty"`
+	AllowCidrs    []string          `protobuf:"bytes,7,rep,name=allow_cidrs,json=allowCidrs,proto3" json:"allow_cidrs,omitempty"`
+	IdleSeconds   int32             `protobuf:"varint,8,opt,name=idle_seconds,json=idleSeconds,proto3" json:"idle_seconds,omitempty"`
+	// Percent of the app's connections by cluster name, 100 together; empty: in
+	// proportion to ready pods.
+	TrafficShares map[string]int32 `protobuf:"bytes,9,rep,name=traffic_shares,json=trafficShares,proto3" json:"traffic_shares,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamRoute) Reset() {
+	*x = StreamRoute{}
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamRoute) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamRoute) ProtoMessage() {}
+
+func (x *StreamRoute) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamRoute.ProtoReflect.Descriptor instead.
+func (*StreamRoute) Descriptor() ([]byte, []int) {
+	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *StreamRoute) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *StreamRoute) GetProtocol() v1.StreamProtocol {
+	if x != nil {
+		return x.Protocol
+	}
+	return v1.StreamProtocol(0)
+}
+
+func (x *StreamRoute) GetListenPort() int32 {
+	if x != nil {
+		return x.ListenPort
+	}
+	return 0
+}
+
+func (x *StreamRoute) GetApp() string {
+	if x != nil {
+		return x.App
+	}
+	return ""
+}
+
+func (x *StreamRoute) GetPort() int32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *StreamRoute) GetProxyProtocol() bool {
+	if x != nil {
+		return x.ProxyProtocol
+	}
+	return false
+}
+
+func (x *StreamRoute) GetAllowCidrs() []string {
+	if x != nil {
+		return x.AllowCidrs
+	}
+	return nil
+}
+
+func (x *StreamRoute) GetIdleSeconds() int32 {
+	if x != nil {
+		return x.IdleSeconds
+	}
+	return 0
+}
+
+func (x *StreamRoute) GetTrafficShares() map[string]int32 {
+	if x != nil {
+		return x.TrafficShares
+	}
+	return nil
+}
+
+// A Certificate of one host. The key is sealed for the gateway: etcd and its
+// backups never see it.
+type Certificate struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Host  string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	// PEM, leaf first.
+	ChainPem []byte `protobuf:"bytes,2,opt,name=chain_pem,json=chainPem,proto3" json:"chain_pem,omitempty"`
+	// PEM of the private key, AES-256-GCM under the gateway's key: nonce, then
+	// ciphertext; the host is the additional data.
+	SealedKey     []byte `protobuf:"bytes,3,opt,name=sealed_key,json=sealedKey,proto3" json:"sealed_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Certificate) Reset() {
+	*x = Certificate{}
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Certificate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Certificate) ProtoMessage() {}
+
+func (x *Certificate) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
+func (*Certificate) Descriptor() ([]byte, []int) {
+	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Certificate) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *Certificate) GetChainPem() []byte {
+	if x != nil {
+		return x.ChainPem
+	}
+	return nil
+}
+
+func (x *Certificate) GetSealedKey() []byte {
+	if x != nil {
+		return x.SealedKey
+	}
+	return nil
+}
+
 type GetStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -362,7 +610,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[4]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -374,7 +622,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[4]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -387,7 +635,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{4}
+	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{6}
 }
 
 type GetStatusResponse struct {
@@ -407,14 +655,18 @@ type GetStatusResponse struct {
 	// Largest leader epoch seen.
 	Epoch int64 `protobuf:"varint,10,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// One per app that a route leads to, in name order.
-	Apps          []*AppTraffic `protobuf:"bytes,11,rep,name=apps,proto3" json:"apps,omitempty"`
+	Apps []*AppTraffic `protobuf:"bytes,11,rep,name=apps,proto3" json:"apps,omitempty"`
+	// VIPs that this node holds, in order.
+	Vips []string `protobuf:"bytes,12,rep,name=vips,proto3" json:"vips,omitempty"`
+	// VIPs that more than one machine answers for, as seen from this node.
+	VipConflicts  []*VipConflict `protobuf:"bytes,13,rep,name=vip_conflicts,json=vipConflicts,proto3" json:"vip_conflicts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[5]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -426,7 +678,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[5]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -439,7 +691,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{5}
+	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetStatusResponse) GetNode() string {
@@ -519,6 +771,74 @@ func (x *GetStatusResponse) GetApps() []*AppTraffic {
 	return nil
 }
 
+func (x *GetStatusResponse) GetVips() []string {
+	if x != nil {
+		return x.Vips
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetVipConflicts() []*VipConflict {
+	if x != nil {
+		return x.VipConflicts
+	}
+	return nil
+}
+
+// A VipConflict is an address with two owners.
+type VipConflict struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Vip   string                 `protobuf:"bytes,1,opt,name=vip,proto3" json:"vip,omitempty"`
+	// Their hardware addresses, in order.
+	HardwareAddresses []string `protobuf:"bytes,2,rep,name=hardware_addresses,json=hardwareAddresses,proto3" json:"hardware_addresses,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *VipConflict) Reset() {
+	*x = VipConflict{}
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VipConflict) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VipConflict) ProtoMessage() {}
+
+func (x *VipConflict) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VipConflict.ProtoReflect.Descriptor instead.
+func (*VipConflict) Descriptor() ([]byte, []int) {
+	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *VipConflict) GetVip() string {
+	if x != nil {
+		return x.Vip
+	}
+	return ""
+}
+
+func (x *VipConflict) GetHardwareAddresses() []string {
+	if x != nil {
+		return x.HardwareAddresses
+	}
+	return nil
+}
+
 // AppTraffic is what a node sees of one app's requests.
 type AppTraffic struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -537,7 +857,7 @@ type AppTraffic struct {
 
 func (x *AppTraffic) Reset() {
 	*x = AppTraffic{}
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[6]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -549,7 +869,7 @@ func (x *AppTraffic) String() string {
 func (*AppTraffic) ProtoMessage() {}
 
 func (x *AppTraffic) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[6]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -562,7 +882,7 @@ func (x *AppTraffic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppTraffic.ProtoReflect.Descriptor instead.
 func (*AppTraffic) Descriptor() ([]byte, []int) {
-	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{6}
+	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *AppTraffic) GetApp() string {
@@ -613,7 +933,7 @@ type ClusterView struct {
 
 func (x *ClusterView) Reset() {
 	*x = ClusterView{}
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[7]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -625,7 +945,7 @@ func (x *ClusterView) String() string {
 func (*ClusterView) ProtoMessage() {}
 
 func (x *ClusterView) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[7]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -638,7 +958,7 @@ func (x *ClusterView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterView.ProtoReflect.Descriptor instead.
 func (*ClusterView) Descriptor() ([]byte, []int) {
-	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{7}
+	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ClusterView) GetCluster() string {
@@ -701,7 +1021,7 @@ type QuarantinedRoute struct {
 
 func (x *QuarantinedRoute) Reset() {
 	*x = QuarantinedRoute{}
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[8]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -713,7 +1033,7 @@ func (x *QuarantinedRoute) String() string {
 func (*QuarantinedRoute) ProtoMessage() {}
 
 func (x *QuarantinedRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[8]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -726,7 +1046,7 @@ func (x *QuarantinedRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuarantinedRoute.ProtoReflect.Descriptor instead.
 func (*QuarantinedRoute) Descriptor() ([]byte, []int) {
-	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{8}
+	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *QuarantinedRoute) GetRoute() string {
@@ -747,7 +1067,7 @@ var File_gantry_ingress_v1_ingress_proto protoreflect.FileDescriptor
 
 const file_gantry_ingress_v1_ingress_proto_rawDesc = "" +
 	"\n" +
-	"\x1fgantry/ingress/v1/ingress.proto\x12\x11gantry.ingress.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17gantry/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x91\x03\n" +
+	"\x1fgantry/ingress/v1/ingress.proto\x12\x11gantry.ingress.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1agantry/v1/http_rules.proto\x1a\x17gantry/v1/options.proto\x1a\x17gantry/v1/traffic.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc7\x04\n" +
 	"\rGatewayConfig\x12B\n" +
 	"\agateway\x18\x01 \x01(\tB(\xbaH%r#2!^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$R\agateway\x12'\n" +
 	"\n" +
@@ -759,27 +1079,62 @@ const file_gantry_ingress_v1_ingress_proto_rawDesc = "" +
 	"\xbaH\a\x1a\x05\x18\xff\x01(\x01R\x0fvirtualRouterId\x127\n" +
 	"\x05nodes\x18\x06 \x03(\v2\x17.gantry.ingress.v1.NodeB\b\xbaH\x05\x92\x01\x02\b\x01R\x05nodes\x126\n" +
 	"\bclusters\x18\a \x03(\v2\x1a.gantry.ingress.v1.ClusterR\bclusters\x120\n" +
-	"\x06routes\x18\b \x03(\v2\x18.gantry.ingress.v1.RouteR\x06routes\"\x8f\x01\n" +
+	"\x06routes\x18\b \x03(\v2\x18.gantry.ingress.v1.RouteR\x06routes\x12C\n" +
+	"\rstream_routes\x18\t \x03(\v2\x1e.gantry.ingress.v1.StreamRouteR\fstreamRoutes\x12B\n" +
+	"\fcertificates\x18\n" +
+	" \x03(\v2\x1e.gantry.ingress.v1.CertificateR\fcertificates\x12+\n" +
+	"\tmore_vips\x18\v \x03(\v2\x0e.gantry.v1.VipR\bmoreVips\"\xa9\x01\n" +
 	"\x04Node\x12<\n" +
 	"\x04name\x18\x01 \x01(\tB(\xbaH%r#2!^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$R\x04name\x12!\n" +
 	"\aaddress\x18\x02 \x01(\tB\a\xbaH\x04r\x02x\x01R\aaddress\x12&\n" +
 	"\bpriority\x18\x03 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xfe\x01(\x01R\bpriority\"\xc6\x01\n" +
+	"\xbaH\a\x1a\x05\x18\xfe\x01(\x01R\bpriority\x12\x18\n" +
+	"\adrained\x18\x04 \x01(\bR\adrained\"\xc6\x01\n" +
 	"\aCluster\x12<\n" +
 	"\x04name\x18\x01 \x01(\tB(\xbaH%r#2!^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$R\x04name\x12-\n" +
 	"\ripaas_address\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x80\x02\x01R\fipaasAddress\x12\x1a\n" +
 	"\bidentity\x18\x03 \x01(\tR\bidentity\x122\n" +
-	"\x0ftraffic_percent\x18\x04 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\x0etrafficPercent\"\xcd\x02\n" +
+	"\x0ftraffic_percent\x18\x04 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\x0etrafficPercent\"\xe3\x04\n" +
 	"\x05Route\x12$\n" +
 	"\x04name\x18\x01 \x01(\tB\x10\xbaH\rr\v:\tprojects/R\x04name\x12f\n" +
 	"\x04host\x18\x02 \x01(\tBR\xbaHOrM2K^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\\.)*[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04host\x12B\n" +
 	"\vpath_prefix\x18\x03 \x01(\tB!\xbaH\x1er\x1c2\x1a^/[-A-Za-z0-9_.~/]{0,200}$R\n" +
-	"pathPrefix\x12\"\n" +
-	"\x03app\x18\x04 \x01(\tB\x10\xbaH\rr\v:\tprojects/R\x03app\x12\x1f\n" +
-	"\x04port\x18\x05 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xff\xff\x03(\x01R\x04port\x12-\n" +
+	"pathPrefix\x12%\n" +
+	"\x03app\x18\x04 \x01(\tB\x13\xbaH\x10\xd8\x01\x01r\v:\tprojects/R\x03app\x12\x1f\n" +
+	"\x04port\x18\x05 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xff\xff\x03(\x00R\x04port\x12-\n" +
 	"\fhold_seconds\x18\x06 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xac\x02(\x00R\vholdSeconds\"\x12\n" +
-	"\x10GetStatusRequest\"\xba\x03\n" +
+	"\xbaH\a\x1a\x05\x18\xac\x02(\x00R\vholdSeconds\x123\n" +
+	"\n" +
+	"path_match\x18\a \x01(\x0e2\x14.gantry.v1.PathMatchR\tpathMatch\x12*\n" +
+	"\x05rules\x18\b \x01(\v2\x14.gantry.v1.HttpRulesR\x05rules\x12R\n" +
+	"\x0etraffic_shares\x18\t \x03(\v2+.gantry.ingress.v1.Route.TrafficSharesEntryR\rtrafficShares\x12\x1a\n" +
+	"\brevision\x18\n" +
+	" \x01(\x05R\brevision\x1a@\n" +
+	"\x12TrafficSharesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\x80\x04\n" +
+	"\vStreamRoute\x12$\n" +
+	"\x04name\x18\x01 \x01(\tB\x10\xbaH\rr\v:\tprojects/R\x04name\x125\n" +
+	"\bprotocol\x18\x02 \x01(\x0e2\x19.gantry.v1.StreamProtocolR\bprotocol\x12,\n" +
+	"\vlisten_port\x18\x03 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xff\xff\x03(\x01R\n" +
+	"listenPort\x12\"\n" +
+	"\x03app\x18\x04 \x01(\tB\x10\xbaH\rr\v:\tprojects/R\x03app\x12\x1f\n" +
+	"\x04port\x18\x05 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xff\xff\x03(\x01R\x04port\x12%\n" +
+	"\x0eproxy_protocol\x18\x06 \x01(\bR\rproxyProtocol\x12.\n" +
+	"\vallow_cidrs\x18\a \x03(\tB\r\xbaH\n" +
+	"\x92\x01\a\"\x05r\x03\xe8\x01\x01R\n" +
+	"allowCidrs\x12.\n" +
+	"\fidle_seconds\x18\b \x01(\x05B\v\xbaH\b\x1a\x06\x18\x80\xa3\x05(\x00R\vidleSeconds\x12X\n" +
+	"\x0etraffic_shares\x18\t \x03(\v21.gantry.ingress.v1.StreamRoute.TrafficSharesEntryR\rtrafficShares\x1a@\n" +
+	"\x12TrafficSharesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\xb1\x01\n" +
+	"\vCertificate\x12f\n" +
+	"\x04host\x18\x01 \x01(\tBR\xbaHOrM2K^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\\.)*[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$R\x04host\x12\x1b\n" +
+	"\tchain_pem\x18\x02 \x01(\fR\bchainPem\x12\x1d\n" +
+	"\n" +
+	"sealed_key\x18\x03 \x01(\fR\tsealedKey\"\x12\n" +
+	"\x10GetStatusRequest\"\x93\x04\n" +
 	"\x11GetStatusResponse\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1e\n" +
 	"\n" +
@@ -794,7 +1149,12 @@ const file_gantry_ingress_v1_ingress_proto_rawDesc = "" +
 	"\x04time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x14\n" +
 	"\x05epoch\x18\n" +
 	" \x01(\x03R\x05epoch\x121\n" +
-	"\x04apps\x18\v \x03(\v2\x1d.gantry.ingress.v1.AppTrafficR\x04apps\"b\n" +
+	"\x04apps\x18\v \x03(\v2\x1d.gantry.ingress.v1.AppTrafficR\x04apps\x12\x12\n" +
+	"\x04vips\x18\f \x03(\tR\x04vips\x12C\n" +
+	"\rvip_conflicts\x18\r \x03(\v2\x1e.gantry.ingress.v1.VipConflictR\fvipConflicts\"N\n" +
+	"\vVipConflict\x12\x10\n" +
+	"\x03vip\x18\x01 \x01(\tR\x03vip\x12-\n" +
+	"\x12hardware_addresses\x18\x02 \x03(\tR\x11hardwareAddresses\"b\n" +
 	"\n" +
 	"AppTraffic\x12\x10\n" +
 	"\x03app\x18\x01 \x01(\tR\x03app\x12\x1a\n" +
@@ -828,34 +1188,52 @@ func file_gantry_ingress_v1_ingress_proto_rawDescGZIP() []byte {
 	return file_gantry_ingress_v1_ingress_proto_rawDescData
 }
 
-var file_gantry_ingress_v1_ingress_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_gantry_ingress_v1_ingress_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_gantry_ingress_v1_ingress_proto_goTypes = []any{
 	(*GatewayConfig)(nil),         // 0: gantry.ingress.v1.GatewayConfig
 	(*Node)(nil),                  // 1: gantry.ingress.v1.Node
 	(*Cluster)(nil),               // 2: gantry.ingress.v1.Cluster
 	(*Route)(nil),                 // 3: gantry.ingress.v1.Route
-	(*GetStatusRequest)(nil),      // 4: gantry.ingress.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),     // 5: gantry.ingress.v1.GetStatusResponse
-	(*AppTraffic)(nil),            // 6: gantry.ingress.v1.AppTraffic
-	(*ClusterView)(nil),           // 7: gantry.ingress.v1.ClusterView
-	(*QuarantinedRoute)(nil),      // 8: gantry.ingress.v1.QuarantinedRoute
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(*StreamRoute)(nil),           // 4: gantry.ingress.v1.StreamRoute
+	(*Certificate)(nil),           // 5: gantry.ingress.v1.Certificate
+	(*GetStatusRequest)(nil),      // 6: gantry.ingress.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),     // 7: gantry.ingress.v1.GetStatusResponse
+	(*VipConflict)(nil),           // 8: gantry.ingress.v1.VipConflict
+	(*AppTraffic)(nil),            // 9: gantry.ingress.v1.AppTraffic
+	(*ClusterView)(nil),           // 10: gantry.ingress.v1.ClusterView
+	(*QuarantinedRoute)(nil),      // 11: gantry.ingress.v1.QuarantinedRoute
+	nil,                           // 12: gantry.ingress.v1.Route.TrafficSharesEntry
+	nil,                           // 13: gantry.ingress.v1.StreamRoute.TrafficSharesEntry
+	(*v1.Vip)(nil),                // 14: gantry.v1.Vip
+	(v1.PathMatch)(0),             // 15: gantry.v1.PathMatch
+	(*v1.HttpRules)(nil),          // 16: gantry.v1.HttpRules
+	(v1.StreamProtocol)(0),        // 17: gantry.v1.StreamProtocol
+	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
 }
 var file_gantry_ingress_v1_ingress_proto_depIdxs = []int32{
-	1, // 0: gantry.ingress.v1.GatewayConfig.nodes:type_name -> gantry.ingress.v1.Node
-	2, // 1: gantry.ingress.v1.GatewayConfig.clusters:type_name -> gantry.ingress.v1.Cluster
-	3, // 2: gantry.ingress.v1.GatewayConfig.routes:type_name -> gantry.ingress.v1.Route
-	7, // 3: gantry.ingress.v1.GetStatusResponse.clusters:type_name -> gantry.ingress.v1.ClusterView
-	8, // 4: gantry.ingress.v1.GetStatusResponse.quarantined:type_name -> gantry.ingress.v1.QuarantinedRoute
-	9, // 5: gantry.ingress.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
-	6, // 6: gantry.ingress.v1.GetStatusResponse.apps:type_name -> gantry.ingress.v1.AppTraffic
-	4, // 7: gantry.ingress.v1.AgentService.GetStatus:input_type -> gantry.ingress.v1.GetStatusRequest
-	5, // 8: gantry.ingress.v1.AgentService.GetStatus:output_type -> gantry.ingress.v1.GetStatusResponse
-	8, // [8:9] is the sub-list for method output_type
-	7, // [7:8] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	1,  // 0: gantry.ingress.v1.GatewayConfig.nodes:type_name -> gantry.ingress.v1.Node
+	2,  // 1: gantry.ingress.v1.GatewayConfig.clusters:type_name -> gantry.ingress.v1.Cluster
+	3,  // 2: gantry.ingress.v1.GatewayConfig.routes:type_name -> gantry.ingress.v1.Route
+	4,  // 3: gantry.ingress.v1.GatewayConfig.stream_routes:type_name -> gantry.ingress.v1.StreamRoute
+	5,  // 4: gantry.ingress.v1.GatewayConfig.certificates:type_name -> gantry.ingress.v1.Certificate
+	14, // 5: gantry.ingress.v1.GatewayConfig.more_vips:type_name -> gantry.v1.Vip
+	15, // 6: gantry.ingress.v1.Route.path_match:type_name -> gantry.v1.PathMatch
+	16, // 7: gantry.ingress.v1.Route.rules:type_name -> gantry.v1.HttpRules
+	12, // 8: gantry.ingress.v1.Route.traffic_shares:type_name -> gantry.ingress.v1.Route.TrafficSharesEntry
+	17, // 9: gantry.ingress.v1.StreamRoute.protocol:type_name -> gantry.v1.StreamProtocol
+	13, // 10: gantry.ingress.v1.StreamRoute.traffic_shares:type_name -> gantry.ingress.v1.StreamRoute.TrafficSharesEntry
+	10, // 11: gantry.ingress.v1.GetStatusResponse.clusters:type_name -> gantry.ingress.v1.ClusterView
+	11, // 12: gantry.ingress.v1.GetStatusResponse.quarantined:type_name -> gantry.ingress.v1.QuarantinedRoute
+	18, // 13: gantry.ingress.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	9,  // 14: gantry.ingress.v1.GetStatusResponse.apps:type_name -> gantry.ingress.v1.AppTraffic
+	8,  // 15: gantry.ingress.v1.GetStatusResponse.vip_conflicts:type_name -> gantry.ingress.v1.VipConflict
+	6,  // 16: gantry.ingress.v1.AgentService.GetStatus:input_type -> gantry.ingress.v1.GetStatusRequest
+	7,  // 17: gantry.ingress.v1.AgentService.GetStatus:output_type -> gantry.ingress.v1.GetStatusResponse
+	17, // [17:18] is the sub-list for method output_type
+	16, // [16:17] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_gantry_ingress_v1_ingress_proto_init() }
@@ -869,7 +1247,7 @@ func file_gantry_ingress_v1_ingress_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gantry_ingress_v1_ingress_proto_rawDesc), len(file_gantry_ingress_v1_ingress_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

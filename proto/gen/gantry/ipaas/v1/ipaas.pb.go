@@ -237,11 +237,13 @@ type Workload struct {
 	App     string `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
 	Release int32  `protobuf:"varint,2,opt,name=release,proto3" json:"release,omitempty"`
 	// Full reference by digest: "10.111.0.1:5000/hello@sha256:…".
-	Image         string      `protobuf:"bytes,3,opt,name=image,proto3" json:"image,omitempty"`
-	Replicas      int32       `protobuf:"varint,4,opt,name=replicas,proto3" json:"replicas,omitempty"`
-	Spec          *v1.AppSpec `protobuf:"bytes,5,opt,name=spec,proto3" json:"spec,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Image    string      `protobuf:"bytes,3,opt,name=image,proto3" json:"image,omitempty"`
+	Replicas int32       `protobuf:"varint,4,opt,name=replicas,proto3" json:"replicas,omitempty"`
+	Spec     *v1.AppSpec `protobuf:"bytes,5,opt,name=spec,proto3" json:"spec,omitempty"`
+	// Version of each secret that the spec uses, by the secret's name.
+	SecretVersions map[string]string `protobuf:"bytes,6,rep,name=secret_versions,json=secretVersions,proto3" json:"secret_versions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Workload) Reset() {
@@ -305,6 +307,13 @@ func (x *Workload) GetReplicas() int32 {
 func (x *Workload) GetSpec() *v1.AppSpec {
 	if x != nil {
 		return x.Spec
+	}
+	return nil
+}
+
+func (x *Workload) GetSecretVersions() map[string]string {
+	if x != nil {
+		return x.SecretVersions
 	}
 	return nil
 }
@@ -416,12 +425,15 @@ func (x *ApplyWorkloadResponse) GetState() *WorkloadState {
 }
 
 type ApplyConfigRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Epoch         int64                  `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Identity      string                 `protobuf:"bytes,2,opt,name=identity,proto3" json:"identity,omitempty"`
-	App           string                 `protobuf:"bytes,3,opt,name=app,proto3" json:"app,omitempty"`
-	Release       int32                  `protobuf:"varint,4,opt,name=release,proto3" json:"release,omitempty"`
-	Files         []*v1.ConfigFile       `protobuf:"bytes,5,rep,name=files,proto3" json:"files,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Epoch    int64                  `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Identity string                 `protobuf:"bytes,2,opt,name=identity,proto3" json:"identity,omitempty"`
+	App      string                 `protobuf:"bytes,3,opt,name=app,proto3" json:"app,omitempty"`
+	Release  int32                  `protobuf:"varint,4,opt,name=release,proto3" json:"release,omitempty"`
+	Files    []*v1.ConfigFile       `protobuf:"bytes,5,rep,name=files,proto3" json:"files,omitempty"`
+	Secrets  []*SecretContent       `protobuf:"bytes,6,rep,name=secrets,proto3" json:"secrets,omitempty"`
+	// With the source of this cluster only.
+	Volumes       []*v1.Volume `protobuf:"bytes,7,rep,name=volumes,proto3" json:"volumes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -491,6 +503,83 @@ func (x *ApplyConfigRequest) GetFiles() []*v1.ConfigFile {
 	return nil
 }
 
+func (x *ApplyConfigRequest) GetSecrets() []*SecretContent {
+	if x != nil {
+		return x.Secrets
+	}
+	return nil
+}
+
+func (x *ApplyConfigRequest) GetVolumes() []*v1.Volume {
+	if x != nil {
+		return x.Volumes
+	}
+	return nil
+}
+
+// SecretContent is one version of a secret.
+type SecretContent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "projects/{project}/secrets/{secret}".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// "sha256:…".
+	Version       string            `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	Data          map[string][]byte `protobuf:"bytes,3,rep,name=data,proto3" json:"data,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SecretContent) Reset() {
+	*x = SecretContent{}
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SecretContent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SecretContent) ProtoMessage() {}
+
+func (x *SecretContent) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SecretContent.ProtoReflect.Descriptor instead.
+func (*SecretContent) Descriptor() ([]byte, []int) {
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *SecretContent) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SecretContent) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *SecretContent) GetData() map[string][]byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 type ApplyConfigResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the object, which holds the hash of the content; empty: no files.
@@ -501,7 +590,7 @@ type ApplyConfigResponse struct {
 
 func (x *ApplyConfigResponse) Reset() {
 	*x = ApplyConfigResponse{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[7]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -513,7 +602,7 @@ func (x *ApplyConfigResponse) String() string {
 func (*ApplyConfigResponse) ProtoMessage() {}
 
 func (x *ApplyConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[7]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -526,7 +615,7 @@ func (x *ApplyConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyConfigResponse.ProtoReflect.Descriptor instead.
 func (*ApplyConfigResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{7}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ApplyConfigResponse) GetObject() string {
@@ -547,7 +636,7 @@ type FenceAppRequest struct {
 
 func (x *FenceAppRequest) Reset() {
 	*x = FenceAppRequest{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[8]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -559,7 +648,7 @@ func (x *FenceAppRequest) String() string {
 func (*FenceAppRequest) ProtoMessage() {}
 
 func (x *FenceAppRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[8]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -572,7 +661,7 @@ func (x *FenceAppRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FenceAppRequest.ProtoReflect.Descriptor instead.
 func (*FenceAppRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{8}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *FenceAppRequest) GetEpoch() int64 {
@@ -606,7 +695,7 @@ type FenceAppResponse struct {
 
 func (x *FenceAppResponse) Reset() {
 	*x = FenceAppResponse{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[9]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -618,7 +707,7 @@ func (x *FenceAppResponse) String() string {
 func (*FenceAppResponse) ProtoMessage() {}
 
 func (x *FenceAppResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[9]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -631,7 +720,7 @@ func (x *FenceAppResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FenceAppResponse.ProtoReflect.Descriptor instead.
 func (*FenceAppResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{9}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *FenceAppResponse) GetPods() int32 {
@@ -652,7 +741,7 @@ type DeleteWorkloadRequest struct {
 
 func (x *DeleteWorkloadRequest) Reset() {
 	*x = DeleteWorkloadRequest{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[10]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -664,7 +753,7 @@ func (x *DeleteWorkloadRequest) String() string {
 func (*DeleteWorkloadRequest) ProtoMessage() {}
 
 func (x *DeleteWorkloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[10]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -677,7 +766,7 @@ func (x *DeleteWorkloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWorkloadRequest.ProtoReflect.Descriptor instead.
 func (*DeleteWorkloadRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{10}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DeleteWorkloadRequest) GetEpoch() int64 {
@@ -709,7 +798,7 @@ type DeleteWorkloadResponse struct {
 
 func (x *DeleteWorkloadResponse) Reset() {
 	*x = DeleteWorkloadResponse{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[11]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -721,7 +810,7 @@ func (x *DeleteWorkloadResponse) String() string {
 func (*DeleteWorkloadResponse) ProtoMessage() {}
 
 func (x *DeleteWorkloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[11]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -734,7 +823,7 @@ func (x *DeleteWorkloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWorkloadResponse.ProtoReflect.Descriptor instead.
 func (*DeleteWorkloadResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{11}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{12}
 }
 
 // WorkloadState is what runs of an app here.
@@ -765,7 +854,7 @@ type WorkloadState struct {
 
 func (x *WorkloadState) Reset() {
 	*x = WorkloadState{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[12]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -777,7 +866,7 @@ func (x *WorkloadState) String() string {
 func (*WorkloadState) ProtoMessage() {}
 
 func (x *WorkloadState) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[12]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -790,7 +879,7 @@ func (x *WorkloadState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkloadState.ProtoReflect.Descriptor instead.
 func (*WorkloadState) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{12}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *WorkloadState) GetApp() string {
@@ -878,7 +967,7 @@ type ListWorkloadsRequest struct {
 
 func (x *ListWorkloadsRequest) Reset() {
 	*x = ListWorkloadsRequest{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[13]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -890,7 +979,7 @@ func (x *ListWorkloadsRequest) String() string {
 func (*ListWorkloadsRequest) ProtoMessage() {}
 
 func (x *ListWorkloadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[13]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -903,7 +992,7 @@ func (x *ListWorkloadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkloadsRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkloadsRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{13}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{14}
 }
 
 type ListWorkloadsResponse struct {
@@ -916,7 +1005,7 @@ type ListWorkloadsResponse struct {
 
 func (x *ListWorkloadsResponse) Reset() {
 	*x = ListWorkloadsResponse{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[14]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -928,7 +1017,7 @@ func (x *ListWorkloadsResponse) String() string {
 func (*ListWorkloadsResponse) ProtoMessage() {}
 
 func (x *ListWorkloadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[14]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -941,7 +1030,7 @@ func (x *ListWorkloadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkloadsResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkloadsResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{14}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListWorkloadsResponse) GetWorkloads() []*WorkloadState {
@@ -968,7 +1057,7 @@ type ListPodsRequest struct {
 
 func (x *ListPodsRequest) Reset() {
 	*x = ListPodsRequest{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[15]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -980,7 +1069,7 @@ func (x *ListPodsRequest) String() string {
 func (*ListPodsRequest) ProtoMessage() {}
 
 func (x *ListPodsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[15]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -993,7 +1082,7 @@ func (x *ListPodsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPodsRequest.ProtoReflect.Descriptor instead.
 func (*ListPodsRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{15}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListPodsRequest) GetApp() string {
@@ -1013,7 +1102,7 @@ type ListPodsResponse struct {
 
 func (x *ListPodsResponse) Reset() {
 	*x = ListPodsResponse{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[16]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +1114,7 @@ func (x *ListPodsResponse) String() string {
 func (*ListPodsResponse) ProtoMessage() {}
 
 func (x *ListPodsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[16]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,7 +1127,7 @@ func (x *ListPodsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPodsResponse.ProtoReflect.Descriptor instead.
 func (*ListPodsResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{16}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListPodsResponse) GetPods() []*v1.Pod {
@@ -1058,7 +1147,7 @@ type WatchEndpointsRequest struct {
 
 func (x *WatchEndpointsRequest) Reset() {
 	*x = WatchEndpointsRequest{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[17]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1070,7 +1159,7 @@ func (x *WatchEndpointsRequest) String() string {
 func (*WatchEndpointsRequest) ProtoMessage() {}
 
 func (x *WatchEndpointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[17]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1083,7 +1172,7 @@ func (x *WatchEndpointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEndpointsRequest.ProtoReflect.Descriptor instead.
 func (*WatchEndpointsRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{17}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WatchEndpointsRequest) GetApps() []string {
@@ -1107,7 +1196,7 @@ type WatchEndpointsResponse struct {
 
 func (x *WatchEndpointsResponse) Reset() {
 	*x = WatchEndpointsResponse{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[18]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1119,7 +1208,7 @@ func (x *WatchEndpointsResponse) String() string {
 func (*WatchEndpointsResponse) ProtoMessage() {}
 
 func (x *WatchEndpointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[18]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1132,7 +1221,7 @@ func (x *WatchEndpointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEndpointsResponse.ProtoReflect.Descriptor instead.
 func (*WatchEndpointsResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{18}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *WatchEndpointsResponse) GetEndpoints() *WatchEndpointsResponse_AppEndpoints {
@@ -1168,7 +1257,7 @@ type WatchEndpointsResponse_AppEndpoints struct {
 
 func (x *WatchEndpointsResponse_AppEndpoints) Reset() {
 	*x = WatchEndpointsResponse_AppEndpoints{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[19]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1180,7 +1269,7 @@ func (x *WatchEndpointsResponse_AppEndpoints) String() string {
 func (*WatchEndpointsResponse_AppEndpoints) ProtoMessage() {}
 
 func (x *WatchEndpointsResponse_AppEndpoints) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[19]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1193,7 +1282,7 @@ func (x *WatchEndpointsResponse_AppEndpoints) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use WatchEndpointsResponse_AppEndpoints.ProtoReflect.Descriptor instead.
 func (*WatchEndpointsResponse_AppEndpoints) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{18, 0}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{19, 0}
 }
 
 func (x *WatchEndpointsResponse_AppEndpoints) GetApp() string {
@@ -1214,7 +1303,7 @@ var File_gantry_ipaas_v1_ipaas_proto protoreflect.FileDescriptor
 
 const file_gantry_ipaas_v1_ipaas_proto_rawDesc = "" +
 	"\n" +
-	"\x1bgantry/ipaas/v1/ipaas.proto\x12\x0fgantry.ipaas.v1\x1a\x1bbuf/validate/validate.proto\x1a\x13gantry/v1/app.proto\x1a\x17gantry/v1/cluster.proto\x1a\x17gantry/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x18\n" +
+	"\x1bgantry/ipaas/v1/ipaas.proto\x12\x0fgantry.ipaas.v1\x1a\x1bbuf/validate/validate.proto\x1a\x13gantry/v1/app.proto\x1a\x17gantry/v1/cluster.proto\x1a\x17gantry/v1/options.proto\x1a\x16gantry/v1/volume.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x18\n" +
 	"\x16GetClusterStateRequest\"\xeb\x02\n" +
 	"\x17GetClusterStateResponse\x12\x1a\n" +
 	"\bidentity\x18\x01 \x01(\tR\bidentity\x12(\n" +
@@ -1228,25 +1317,38 @@ const file_gantry_ipaas_v1_ipaas_proto_rawDesc = "" +
 	"\bDnsCheck\x12\x0e\n" +
 	"\x02ok\x18\x01 \x01(\bR\x02ok\x12\x16\n" +
 	"\x06detail\x18\x02 \x01(\tR\x06detail\x12.\n" +
-	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xbc\x01\n" +
+	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xd7\x02\n" +
 	"\bWorkload\x12\"\n" +
 	"\x03app\x18\x01 \x01(\tB\x10\xbaH\rr\v:\tprojects/R\x03app\x12\x18\n" +
 	"\arelease\x18\x02 \x01(\x05R\arelease\x12\x1d\n" +
 	"\x05image\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x05image\x12#\n" +
 	"\breplicas\x18\x04 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\breplicas\x12.\n" +
-	"\x04spec\x18\x05 \x01(\v2\x12.gantry.v1.AppSpecB\x06\xbaH\x03\xc8\x01\x01R\x04spec\"\x99\x01\n" +
+	"\x04spec\x18\x05 \x01(\v2\x12.gantry.v1.AppSpecB\x06\xbaH\x03\xc8\x01\x01R\x04spec\x12V\n" +
+	"\x0fsecret_versions\x18\x06 \x03(\v2-.gantry.ipaas.v1.Workload.SecretVersionsEntryR\x0esecretVersions\x1aA\n" +
+	"\x13SecretVersionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x99\x01\n" +
 	"\x14ApplyWorkloadRequest\x12\x1d\n" +
 	"\x05epoch\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\x05epoch\x12#\n" +
 	"\bidentity\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\bidentity\x12=\n" +
 	"\bworkload\x18\x03 \x01(\v2\x19.gantry.ipaas.v1.WorkloadB\x06\xbaH\x03\xc8\x01\x01R\bworkload\"M\n" +
 	"\x15ApplyWorkloadResponse\x124\n" +
-	"\x05state\x18\x01 \x01(\v2\x1e.gantry.ipaas.v1.WorkloadStateR\x05state\"\xc3\x01\n" +
+	"\x05state\x18\x01 \x01(\v2\x1e.gantry.ipaas.v1.WorkloadStateR\x05state\"\xaa\x02\n" +
 	"\x12ApplyConfigRequest\x12\x1d\n" +
 	"\x05epoch\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\x05epoch\x12#\n" +
 	"\bidentity\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\bidentity\x12\"\n" +
 	"\x03app\x18\x03 \x01(\tB\x10\xbaH\rr\v:\tprojects/R\x03app\x12\x18\n" +
 	"\arelease\x18\x04 \x01(\x05R\arelease\x12+\n" +
-	"\x05files\x18\x05 \x03(\v2\x15.gantry.v1.ConfigFileR\x05files\"-\n" +
+	"\x05files\x18\x05 \x03(\v2\x15.gantry.v1.ConfigFileR\x05files\x128\n" +
+	"\asecrets\x18\x06 \x03(\v2\x1e.gantry.ipaas.v1.SecretContentR\asecrets\x12+\n" +
+	"\avolumes\x18\a \x03(\v2\x11.gantry.v1.VolumeR\avolumes\"\xd6\x01\n" +
+	"\rSecretContent\x12$\n" +
+	"\x04name\x18\x01 \x01(\tB\x10\xbaH\rr\v:\tprojects/R\x04name\x12(\n" +
+	"\aversion\x18\x02 \x01(\tB\x0e\xbaH\vr\t:\asha256:R\aversion\x12<\n" +
+	"\x04data\x18\x03 \x03(\v2(.gantry.ipaas.v1.SecretContent.DataEntryR\x04data\x1a7\n" +
+	"\tDataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"-\n" +
 	"\x13ApplyConfigResponse\x12\x16\n" +
 	"\x06object\x18\x01 \x01(\tR\x06object\"y\n" +
 	"\x0fFenceAppRequest\x12\x1d\n" +
@@ -1314,7 +1416,7 @@ func file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP() []byte {
 	return file_gantry_ipaas_v1_ipaas_proto_rawDescData
 }
 
-var file_gantry_ipaas_v1_ipaas_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_gantry_ipaas_v1_ipaas_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_gantry_ipaas_v1_ipaas_proto_goTypes = []any{
 	(*GetClusterStateRequest)(nil),              // 0: gantry.ipaas.v1.GetClusterStateRequest
 	(*GetClusterStateResponse)(nil),             // 1: gantry.ipaas.v1.GetClusterStateResponse
@@ -1323,59 +1425,67 @@ var file_gantry_ipaas_v1_ipaas_proto_goTypes = []any{
 	(*ApplyWorkloadRequest)(nil),                // 4: gantry.ipaas.v1.ApplyWorkloadRequest
 	(*ApplyWorkloadResponse)(nil),               // 5: gantry.ipaas.v1.ApplyWorkloadResponse
 	(*ApplyConfigRequest)(nil),                  // 6: gantry.ipaas.v1.ApplyConfigRequest
-	(*ApplyConfigResponse)(nil),                 // 7: gantry.ipaas.v1.ApplyConfigResponse
-	(*FenceAppRequest)(nil),                     // 8: gantry.ipaas.v1.FenceAppRequest
-	(*FenceAppResponse)(nil),                    // 9: gantry.ipaas.v1.FenceAppResponse
-	(*DeleteWorkloadRequest)(nil),               // 10: gantry.ipaas.v1.DeleteWorkloadRequest
-	(*DeleteWorkloadResponse)(nil),              // 11: gantry.ipaas.v1.DeleteWorkloadResponse
-	(*WorkloadState)(nil),                       // 12: gantry.ipaas.v1.WorkloadState
-	(*ListWorkloadsRequest)(nil),                // 13: gantry.ipaas.v1.ListWorkloadsRequest
-	(*ListWorkloadsResponse)(nil),               // 14: gantry.ipaas.v1.ListWorkloadsResponse
-	(*ListPodsRequest)(nil),                     // 15: gantry.ipaas.v1.ListPodsRequest
-	(*ListPodsResponse)(nil),                    // 16: gantry.ipaas.v1.ListPodsResponse
-	(*WatchEndpointsRequest)(nil),               // 17: gantry.ipaas.v1.WatchEndpointsRequest
-	(*WatchEndpointsResponse)(nil),              // 18: gantry.ipaas.v1.WatchEndpointsResponse
-	(*WatchEndpointsResponse_AppEndpoints)(nil), // 19: gantry.ipaas.v1.WatchEndpointsResponse.AppEndpoints
-	(*v1.NodeCapacity)(nil),                     // 20: gantry.v1.NodeCapacity
-	(*timestamppb.Timestamp)(nil),               // 21: google.protobuf.Timestamp
-	(*v1.AppSpec)(nil),                          // 22: gantry.v1.AppSpec
-	(*v1.ConfigFile)(nil),                       // 23: gantry.v1.ConfigFile
-	(*v1.Pod)(nil),                              // 24: gantry.v1.Pod
+	(*SecretContent)(nil),                       // 7: gantry.ipaas.v1.SecretContent
+	(*ApplyConfigResponse)(nil),                 // 8: gantry.ipaas.v1.ApplyConfigResponse
+	(*FenceAppRequest)(nil),                     // 9: gantry.ipaas.v1.FenceAppRequest
+	(*FenceAppResponse)(nil),                    // 10: gantry.ipaas.v1.FenceAppResponse
+	(*DeleteWorkloadRequest)(nil),               // 11: gantry.ipaas.v1.DeleteWorkloadRequest
+	(*DeleteWorkloadResponse)(nil),              // 12: gantry.ipaas.v1.DeleteWorkloadResponse
+	(*WorkloadState)(nil),                       // 13: gantry.ipaas.v1.WorkloadState
+	(*ListWorkloadsRequest)(nil),                // 14: gantry.ipaas.v1.ListWorkloadsRequest
+	(*ListWorkloadsResponse)(nil),               // 15: gantry.ipaas.v1.ListWorkloadsResponse
+	(*ListPodsRequest)(nil),                     // 16: gantry.ipaas.v1.ListPodsRequest
+	(*ListPodsResponse)(nil),                    // 17: gantry.ipaas.v1.ListPodsResponse
+	(*WatchEndpointsRequest)(nil),               // 18: gantry.ipaas.v1.WatchEndpointsRequest
+	(*WatchEndpointsResponse)(nil),              // 19: gantry.ipaas.v1.WatchEndpointsResponse
+	nil,                                         // 20: gantry.ipaas.v1.Workload.SecretVersionsEntry
+	nil,                                         // 21: gantry.ipaas.v1.SecretContent.DataEntry
+	(*WatchEndpointsResponse_AppEndpoints)(nil), // 22: gantry.ipaas.v1.WatchEndpointsResponse.AppEndpoints
+	(*v1.NodeCapacity)(nil),                     // 23: gantry.v1.NodeCapacity
+	(*timestamppb.Timestamp)(nil),               // 24: google.protobuf.Timestamp
+	(*v1.AppSpec)(nil),                          // 25: gantry.v1.AppSpec
+	(*v1.ConfigFile)(nil),                       // 26: gantry.v1.ConfigFile
+	(*v1.Volume)(nil),                           // 27: gantry.v1.Volume
+	(*v1.Pod)(nil),                              // 28: gantry.v1.Pod
 }
 var file_gantry_ipaas_v1_ipaas_proto_depIdxs = []int32{
-	20, // 0: gantry.ipaas.v1.GetClusterStateResponse.nodes:type_name -> gantry.v1.NodeCapacity
-	21, // 1: gantry.ipaas.v1.GetClusterStateResponse.observe_time:type_name -> google.protobuf.Timestamp
+	23, // 0: gantry.ipaas.v1.GetClusterStateResponse.nodes:type_name -> gantry.v1.NodeCapacity
+	24, // 1: gantry.ipaas.v1.GetClusterStateResponse.observe_time:type_name -> google.protobuf.Timestamp
 	2,  // 2: gantry.ipaas.v1.GetClusterStateResponse.dns:type_name -> gantry.ipaas.v1.DnsCheck
-	21, // 3: gantry.ipaas.v1.DnsCheck.time:type_name -> google.protobuf.Timestamp
-	22, // 4: gantry.ipaas.v1.Workload.spec:type_name -> gantry.v1.AppSpec
-	3,  // 5: gantry.ipaas.v1.ApplyWorkloadRequest.workload:type_name -> gantry.ipaas.v1.Workload
-	12, // 6: gantry.ipaas.v1.ApplyWorkloadResponse.state:type_name -> gantry.ipaas.v1.WorkloadState
-	23, // 7: gantry.ipaas.v1.ApplyConfigRequest.files:type_name -> gantry.v1.ConfigFile
-	21, // 8: gantry.ipaas.v1.WorkloadState.unschedulable_since:type_name -> google.protobuf.Timestamp
-	12, // 9: gantry.ipaas.v1.ListWorkloadsResponse.workloads:type_name -> gantry.ipaas.v1.WorkloadState
-	24, // 10: gantry.ipaas.v1.ListPodsResponse.pods:type_name -> gantry.v1.Pod
-	19, // 11: gantry.ipaas.v1.WatchEndpointsResponse.endpoints:type_name -> gantry.ipaas.v1.WatchEndpointsResponse.AppEndpoints
-	0,  // 12: gantry.ipaas.v1.IpaasService.GetClusterState:input_type -> gantry.ipaas.v1.GetClusterStateRequest
-	4,  // 13: gantry.ipaas.v1.IpaasService.ApplyWorkload:input_type -> gantry.ipaas.v1.ApplyWorkloadRequest
-	6,  // 14: gantry.ipaas.v1.IpaasService.ApplyConfig:input_type -> gantry.ipaas.v1.ApplyConfigRequest
-	8,  // 15: gantry.ipaas.v1.IpaasService.FenceApp:input_type -> gantry.ipaas.v1.FenceAppRequest
-	10, // 16: gantry.ipaas.v1.IpaasService.DeleteWorkload:input_type -> gantry.ipaas.v1.DeleteWorkloadRequest
-	13, // 17: gantry.ipaas.v1.IpaasService.ListWorkloads:input_type -> gantry.ipaas.v1.ListWorkloadsRequest
-	15, // 18: gantry.ipaas.v1.IpaasService.ListPods:input_type -> gantry.ipaas.v1.ListPodsRequest
-	17, // 19: gantry.ipaas.v1.IpaasService.WatchEndpoints:input_type -> gantry.ipaas.v1.WatchEndpointsRequest
-	1,  // 20: gantry.ipaas.v1.IpaasService.GetClusterState:output_type -> gantry.ipaas.v1.GetClusterStateResponse
-	5,  // 21: gantry.ipaas.v1.IpaasService.ApplyWorkload:output_type -> gantry.ipaas.v1.ApplyWorkloadResponse
-	7,  // 22: gantry.ipaas.v1.IpaasService.ApplyConfig:output_type -> gantry.ipaas.v1.ApplyConfigResponse
-	9,  // 23: gantry.ipaas.v1.IpaasService.FenceApp:output_type -> gantry.ipaas.v1.FenceAppResponse
-	11, // 24: gantry.ipaas.v1.IpaasService.DeleteWorkload:output_type -> gantry.ipaas.v1.DeleteWorkloadResponse
-	14, // 25: gantry.ipaas.v1.IpaasService.ListWorkloads:output_type -> gantry.ipaas.v1.ListWorkloadsResponse
-	16, // 26: gantry.ipaas.v1.IpaasService.ListPods:output_type -> gantry.ipaas.v1.ListPodsResponse
-	18, // 27: gantry.ipaas.v1.IpaasService.WatchEndpoints:output_type -> gantry.ipaas.v1.WatchEndpointsResponse
-	20, // [20:28] is the sub-list for method output_type
-	12, // [12:20] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	24, // 3: gantry.ipaas.v1.DnsCheck.time:type_name -> google.protobuf.Timestamp
+	25, // 4: gantry.ipaas.v1.Workload.spec:type_name -> gantry.v1.AppSpec
+	20, // 5: gantry.ipaas.v1.Workload.secret_versions:type_name -> gantry.ipaas.v1.Workload.SecretVersionsEntry
+	3,  // 6: gantry.ipaas.v1.ApplyWorkloadRequest.workload:type_name -> gantry.ipaas.v1.Workload
+	13, // 7: gantry.ipaas.v1.ApplyWorkloadResponse.state:type_name -> gantry.ipaas.v1.WorkloadState
+	26, // 8: gantry.ipaas.v1.ApplyConfigRequest.files:type_name -> gantry.v1.ConfigFile
+	7,  // 9: gantry.ipaas.v1.ApplyConfigRequest.secrets:type_name -> gantry.ipaas.v1.SecretContent
+	27, // 10: gantry.ipaas.v1.ApplyConfigRequest.volumes:type_name -> gantry.v1.Volume
+	21, // 11: gantry.ipaas.v1.SecretContent.data:type_name -> gantry.ipaas.v1.SecretContent.DataEntry
+	24, // 12: gantry.ipaas.v1.WorkloadState.unschedulable_since:type_name -> google.protobuf.Timestamp
+	13, // 13: gantry.ipaas.v1.ListWorkloadsResponse.workloads:type_name -> gantry.ipaas.v1.WorkloadState
+	28, // 14: gantry.ipaas.v1.ListPodsResponse.pods:type_name -> gantry.v1.Pod
+	22, // 15: gantry.ipaas.v1.WatchEndpointsResponse.endpoints:type_name -> gantry.ipaas.v1.WatchEndpointsResponse.AppEndpoints
+	0,  // 16: gantry.ipaas.v1.IpaasService.GetClusterState:input_type -> gantry.ipaas.v1.GetClusterStateRequest
+	4,  // 17: gantry.ipaas.v1.IpaasService.ApplyWorkload:input_type -> gantry.ipaas.v1.ApplyWorkloadRequest
+	6,  // 18: gantry.ipaas.v1.IpaasService.ApplyConfig:input_type -> gantry.ipaas.v1.ApplyConfigRequest
+	9,  // 19: gantry.ipaas.v1.IpaasService.FenceApp:input_type -> gantry.ipaas.v1.FenceAppRequest
+	11, // 20: gantry.ipaas.v1.IpaasService.DeleteWorkload:input_type -> gantry.ipaas.v1.DeleteWorkloadRequest
+	14, // 21: gantry.ipaas.v1.IpaasService.ListWorkloads:input_type -> gantry.ipaas.v1.ListWorkloadsRequest
+	16, // 22: gantry.ipaas.v1.IpaasService.ListPods:input_type -> gantry.ipaas.v1.ListPodsRequest
+	18, // 23: gantry.ipaas.v1.IpaasService.WatchEndpoints:input_type -> gantry.ipaas.v1.WatchEndpointsRequest
+	1,  // 24: gantry.ipaas.v1.IpaasService.GetClusterState:output_type -> gantry.ipaas.v1.GetClusterStateResponse
+	5,  // 25: gantry.ipaas.v1.IpaasService.ApplyWorkload:output_type -> gantry.ipaas.v1.ApplyWorkloadResponse
+	8,  // 26: gantry.ipaas.v1.IpaasService.ApplyConfig:output_type -> gantry.ipaas.v1.ApplyConfigResponse
+	10, // 27: gantry.ipaas.v1.IpaasService.FenceApp:output_type -> gantry.ipaas.v1.FenceAppResponse
+	12, // 28: gantry.ipaas.v1.IpaasService.DeleteWorkload:output_type -> gantry.ipaas.v1.DeleteWorkloadResponse
+	15, // 29: gantry.ipaas.v1.IpaasService.ListWorkloads:output_type -> gantry.ipaas.v1.ListWorkloadsResponse
+	17, // 30: gantry.ipaas.v1.IpaasService.ListPods:output_type -> gantry.ipaas.v1.ListPodsResponse
+	19, // 31: gantry.ipaas.v1.IpaasService.WatchEndpoints:output_type -> gantry.ipaas.v1.WatchEndpointsResponse
+	24, // [24:32] is the sub-list for method output_type
+	16, // [16:24] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_gantry_ipaas_v1_ipaas_proto_init() }
@@ -1389,7 +1499,7 @@ func file_gantry_ipaas_v1_ipaas_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gantry_ipaas_v1_ipaas_proto_rawDesc), len(file_gantry_ipaas_v1_ipaas_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -45,8 +45,9 @@ type IpaasServiceClient interface {
 	// FAILED_PRECONDITION with reason STALE_EPOCH when a newer leader has been
 	// seen, WRONG_CLUSTER when the identity differs.
 	ApplyWorkload(ctx context.Context, in *ApplyWorkloadRequest, opts ...grpc.CallOption) (*ApplyWorkloadResponse, error)
-	// Puts an app's configuration files here, named by their content, before a
-	// workload needs them. Idempotent; refused like ApplyWorkload.
+	// Puts an app's configuration files, secrets and volumes here before a
+	// workload needs them. Files and secrets are named by their content.
+	// Idempotent; refused like ApplyWorkload.
 	ApplyConfig(ctx context.Context, in *ApplyConfigRequest, opts ...grpc.CallOption) (*ApplyConfigResponse, error)
 	// Takes the right to start class SINGLE apps from a leader that may still
 	// be alive: from the answer on, nothing of that app starts here with an
@@ -176,8 +177,9 @@ type IpaasServiceServer interface {
 	// FAILED_PRECONDITION with reason STALE_EPOCH when a newer leader has been
 	// seen, WRONG_CLUSTER when the identity differs.
 	ApplyWorkload(context.Context, *ApplyWorkloadRequest) (*ApplyWorkloadResponse, error)
-	// Puts an app's configuration files here, named by their content, before a
-	// workload needs them. Idempotent; refused like ApplyWorkload.
+	// Puts an app's configuration files, secrets and volumes here before a
+	// workload needs them. Files and secrets are named by their content.
+	// Idempotent; refused like ApplyWorkload.
 	ApplyConfig(context.Context, *ApplyConfigRequest) (*ApplyConfigResponse, error)
 	// Takes the right to start class SINGLE apps from a leader that may still
 	// be alive: from the answer on, nothing of that app starts here with an
