@@ -27,6 +27,8 @@ func Start(t *testing.T) *Server {
 	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
 	// No fsync: a test's data need not outlive the machine.
 	c.UnsafeNoFsync = true
+	// The only member need not wait a second for others to stand for election.
+	c.TickMs, c.ElectionMs = 10, 100
 	any := url.URL{Scheme: "http", Host: "127.0.0.1:0"}
 	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{any}, []url.URL{any}
 	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{any}, []url.URL{any}
