@@ -850,7 +850,9 @@ type AppTraffic struct {
 	Held     int32 `protobuf:"varint,3,opt,name=held,proto3" json:"held,omitempty"`
 	// Requests under way, held ones included; known only where hold_seconds is
 	// set.
-	Open          int32 `protobuf:"varint,4,opt,name=open,proto3" json:"open,omitempty"`
+	Open int32 `protobuf:"varint,4,opt,name=open,proto3" json:"open,omitempty"`
+	// One per cluster that requests went to, in name order.
+	Clusters      []*ClusterTraffic `protobuf:"bytes,5,rep,name=clusters,proto3" json:"clusters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -913,6 +915,86 @@ func (x *AppTraffic) GetOpen() int32 {
 	return 0
 }
 
+func (x *AppTraffic) GetClusters() []*ClusterTraffic {
+	if x != nil {
+		return x.Clusters
+	}
+	return nil
+}
+
+// ClusterTraffic is what became of one app's requests in one cluster since
+// Nginx started.
+type ClusterTraffic struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "site-a".
+	Cluster  string `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Requests int64  `protobuf:"varint,2,opt,name=requests,proto3" json:"requests,omitempty"`
+	// Ended with 5xx or without an answer.
+	Failed int64 `protobuf:"varint,3,opt,name=failed,proto3" json:"failed,omitempty"`
+	// Sum of the times until the last byte of the answer, milliseconds.
+	LatencyMillis int64 `protobuf:"varint,4,opt,name=latency_millis,json=latencyMillis,proto3" json:"latency_millis,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterTraffic) Reset() {
+	*x = ClusterTraffic{}
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterTraffic) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterTraffic) ProtoMessage() {}
+
+func (x *ClusterTraffic) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterTraffic.ProtoReflect.Descriptor instead.
+func (*ClusterTraffic) Descriptor() ([]byte, []int) {
+	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ClusterTraffic) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *ClusterTraffic) GetRequests() int64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *ClusterTraffic) GetFailed() int64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *ClusterTraffic) GetLatencyMillis() int64 {
+	if x != nil {
+		return x.LatencyMillis
+	}
+	return 0
+}
+
 // ClusterView is what a node sees of one cluster.
 type ClusterView struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -933,7 +1015,7 @@ type ClusterView struct {
 
 func (x *ClusterView) Reset() {
 	*x = ClusterView{}
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[10]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -945,7 +1027,7 @@ func (x *ClusterView) String() string {
 func (*ClusterView) ProtoMessage() {}
 
 func (x *ClusterView) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[10]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -958,7 +1040,7 @@ func (x *ClusterView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterView.ProtoReflect.Descriptor instead.
 func (*ClusterView) Descriptor() ([]byte, []int) {
-	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{10}
+	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ClusterView) GetCluster() string {
@@ -1021,7 +1103,7 @@ type QuarantinedRoute struct {
 
 func (x *QuarantinedRoute) Reset() {
 	*x = QuarantinedRoute{}
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[11]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1033,7 +1115,7 @@ func (x *QuarantinedRoute) String() string {
 func (*QuarantinedRoute) ProtoMessage() {}
 
 func (x *QuarantinedRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[11]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1046,7 +1128,7 @@ func (x *QuarantinedRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuarantinedRoute.ProtoReflect.Descriptor instead.
 func (*QuarantinedRoute) Descriptor() ([]byte, []int) {
-	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{11}
+	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *QuarantinedRoute) GetRoute() string {
@@ -1154,13 +1236,19 @@ const file_gantry_ingress_v1_ingress_proto_rawDesc = "" +
 	"\rvip_conflicts\x18\r \x03(\v2\x1e.gantry.ingress.v1.VipConflictR\fvipConflicts\"N\n" +
 	"\vVipConflict\x12\x10\n" +
 	"\x03vip\x18\x01 \x01(\tR\x03vip\x12-\n" +
-	"\x12hardware_addresses\x18\x02 \x03(\tR\x11hardwareAddresses\"b\n" +
+	"\x12hardware_addresses\x18\x02 \x03(\tR\x11hardwareAddresses\"\xa1\x01\n" +
 	"\n" +
 	"AppTraffic\x12\x10\n" +
 	"\x03app\x18\x01 \x01(\tR\x03app\x12\x1a\n" +
 	"\brequests\x18\x02 \x01(\x03R\brequests\x12\x12\n" +
 	"\x04held\x18\x03 \x01(\x05R\x04held\x12\x12\n" +
-	"\x04open\x18\x04 \x01(\x05R\x04open\"\xe8\x01\n" +
+	"\x04open\x18\x04 \x01(\x05R\x04open\x12=\n" +
+	"\bclusters\x18\x05 \x03(\v2!.gantry.ingress.v1.ClusterTrafficR\bclusters\"\x85\x01\n" +
+	"\x0eClusterTraffic\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1a\n" +
+	"\brequests\x18\x02 \x01(\x03R\brequests\x12\x16\n" +
+	"\x06failed\x18\x03 \x01(\x03R\x06failed\x12%\n" +
+	"\x0elatency_millis\x18\x04 \x01(\x03R\rlatencyMillis\"\xe8\x01\n" +
 	"\vClusterView\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12'\n" +
 	"\x0fipaas_connected\x18\x02 \x01(\bR\x0eipaasConnected\x12\x12\n" +
@@ -1188,7 +1276,7 @@ func file_gantry_ingress_v1_ingress_proto_rawDescGZIP() []byte {
 	return file_gantry_ingress_v1_ingress_proto_rawDescData
 }
 
-var file_gantry_ingress_v1_ingress_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_gantry_ingress_v1_ingress_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_gantry_ingress_v1_ingress_proto_goTypes = []any{
 	(*GatewayConfig)(nil),         // 0: gantry.ingress.v1.GatewayConfig
 	(*Node)(nil),                  // 1: gantry.ingress.v1.Node
@@ -1200,15 +1288,16 @@ var file_gantry_ingress_v1_ingress_proto_goTypes = []any{
 	(*GetStatusResponse)(nil),     // 7: gantry.ingress.v1.GetStatusResponse
 	(*VipConflict)(nil),           // 8: gantry.ingress.v1.VipConflict
 	(*AppTraffic)(nil),            // 9: gantry.ingress.v1.AppTraffic
-	(*ClusterView)(nil),           // 10: gantry.ingress.v1.ClusterView
-	(*QuarantinedRoute)(nil),      // 11: gantry.ingress.v1.QuarantinedRoute
-	nil,                           // 12: gantry.ingress.v1.Route.TrafficSharesEntry
-	nil,                           // 13: gantry.ingress.v1.StreamRoute.TrafficSharesEntry
-	(*v1.Vip)(nil),                // 14: gantry.v1.Vip
-	(v1.PathMatch)(0),             // 15: gantry.v1.PathMatch
-	(*v1.HttpRules)(nil),          // 16: gantry.v1.HttpRules
-	(v1.StreamProtocol)(0),        // 17: gantry.v1.StreamProtocol
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
+	(*ClusterTraffic)(nil),        // 10: gantry.ingress.v1.ClusterTraffic
+	(*ClusterView)(nil),           // 11: gantry.ingress.v1.ClusterView
+	(*QuarantinedRoute)(nil),      // 12: gantry.ingress.v1.QuarantinedRoute
+	nil,                           // 13: gantry.ingress.v1.Route.TrafficSharesEntry
+	nil,                           // 14: gantry.ingress.v1.StreamRoute.TrafficSharesEntry
+	(*v1.Vip)(nil),                // 15: gantry.v1.Vip
+	(v1.PathMatch)(0),             // 16: gantry.v1.PathMatch
+	(*v1.HttpRules)(nil),          // 17: gantry.v1.HttpRules
+	(v1.StreamProtocol)(0),        // 18: gantry.v1.StreamProtocol
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
 }
 var file_gantry_ingress_v1_ingress_proto_depIdxs = []int32{
 	1,  // 0: gantry.ingress.v1.GatewayConfig.nodes:type_name -> gantry.ingress.v1.Node
@@ -1216,24 +1305,25 @@ var file_gantry_ingress_v1_ingress_proto_depIdxs = []int32{
 	3,  // 2: gantry.ingress.v1.GatewayConfig.routes:type_name -> gantry.ingress.v1.Route
 	4,  // 3: gantry.ingress.v1.GatewayConfig.stream_routes:type_name -> gantry.ingress.v1.StreamRoute
 	5,  // 4: gantry.ingress.v1.GatewayConfig.certificates:type_name -> gantry.ingress.v1.Certificate
-	14, // 5: gantry.ingress.v1.GatewayConfig.more_vips:type_name -> gantry.v1.Vip
-	15, // 6: gantry.ingress.v1.Route.path_match:type_name -> gantry.v1.PathMatch
-	16, // 7: gantry.ingress.v1.Route.rules:type_name -> gantry.v1.HttpRules
-	12, // 8: gantry.ingress.v1.Route.traffic_shares:type_name -> gantry.ingress.v1.Route.TrafficSharesEntry
-	17, // 9: gantry.ingress.v1.StreamRoute.protocol:type_name -> gantry.v1.StreamProtocol
-	13, // 10: gantry.ingress.v1.StreamRoute.traffic_shares:type_name -> gantry.ingress.v1.StreamRoute.TrafficSharesEntry
-	10, // 11: gantry.ingress.v1.GetStatusResponse.clusters:type_name -> gantry.ingress.v1.ClusterView
-	11, // 12: gantry.ingress.v1.GetStatusResponse.quarantined:type_name -> gantry.ingress.v1.QuarantinedRoute
-	18, // 13: gantry.ingress.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	15, // 5: gantry.ingress.v1.GatewayConfig.more_vips:type_name -> gantry.v1.Vip
+	16, // 6: gantry.ingress.v1.Route.path_match:type_name -> gantry.v1.PathMatch
+	17, // 7: gantry.ingress.v1.Route.rules:type_name -> gantry.v1.HttpRules
+	13, // 8: gantry.ingress.v1.Route.traffic_shares:type_name -> gantry.ingress.v1.Route.TrafficSharesEntry
+	18, // 9: gantry.ingress.v1.StreamRoute.protocol:type_name -> gantry.v1.StreamProtocol
+	14, // 10: gantry.ingress.v1.StreamRoute.traffic_shares:type_name -> gantry.ingress.v1.StreamRoute.TrafficSharesEntry
+	11, // 11: gantry.ingress.v1.GetStatusResponse.clusters:type_name -> gantry.ingress.v1.ClusterView
+	12, // 12: gantry.ingress.v1.GetStatusResponse.quarantined:type_name -> gantry.ingress.v1.QuarantinedRoute
+	19, // 13: gantry.ingress.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
 	9,  // 14: gantry.ingress.v1.GetStatusResponse.apps:type_name -> gantry.ingress.v1.AppTraffic
 	8,  // 15: gantry.ingress.v1.GetStatusResponse.vip_conflicts:type_name -> gantry.ingress.v1.VipConflict
-	6,  // 16: gantry.ingress.v1.AgentService.GetStatus:input_type -> gantry.ingress.v1.GetStatusRequest
-	7,  // 17: gantry.ingress.v1.AgentService.GetStatus:output_type -> gantry.ingress.v1.GetStatusResponse
-	17, // [17:18] is the sub-list for method output_type
-	16, // [16:17] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	10, // 16: gantry.ingress.v1.AppTraffic.clusters:type_name -> gantry.ingress.v1.ClusterTraffic
+	6,  // 17: gantry.ingress.v1.AgentService.GetStatus:input_type -> gantry.ingress.v1.GetStatusRequest
+	7,  // 18: gantry.ingress.v1.AgentService.GetStatus:output_type -> gantry.ingress.v1.GetStatusResponse
+	18, // [18:19] is the sub-list for method output_type
+	17, // [17:18] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_gantry_ingress_v1_ingress_proto_init() }
@@ -1247,7 +1337,7 @@ func file_gantry_ingress_v1_ingress_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gantry_ingress_v1_ingress_proto_rawDesc), len(file_gantry_ingress_v1_ingress_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
