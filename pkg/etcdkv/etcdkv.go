@@ -79,7 +79,11 @@ func Put(key string, m proto.Message) (clientv3.Op, error) {
 
 func decode[T proto.Message](key, value []byte, rev int64, create func() T) (Item[T], error) {
 	m := create()
-	if err := proto.Unmarshal(value, m); err != nil {
+	plain, err := Unpack(value)
+	if err == nil {
+		err = proto.Unmarshal(plain, m)
+	}
+	if err != nil {
 		return Item[T]{}, fault.Internal("STORED_VALUE_UNREADABLE", "decode %s: %w", key, err)
 	}
 	return Item[T]{Key: string(key), Value: m, ModRevision: rev}, nil

@@ -44,16 +44,25 @@ func Read(path string) (Key, error) {
 	if err != nil {
 		return Key{}, fmt.Errorf("read the key: %w", err)
 	}
+	k, err := Parse(string(text))
+	if err != nil {
+		return Key{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return k, nil
+}
+
+// Parse reads what String gives, or the content of a key file.
+func Parse(text string) (Key, error) {
 	var k Key
-	for number, line := range strings.Fields(string(text)) {
+	for number, line := range strings.Fields(text) {
 		secret, err := base64.StdEncoding.DecodeString(line)
 		if err != nil || len(secret) != size {
-			return Key{}, fmt.Errorf("line %d of %s is not the base64 of %d bytes; make one with: openssl rand -base64 %d", number+1, path, size, size)
+			return Key{}, fmt.Errorf("line %d is not the base64 of %d bytes; make one with: openssl rand -base64 %d", number+1, size, size)
 		}
 		k.secrets = append(k.secrets, secret)
 	}
 	if !k.Valid() {
-		return Key{}, fmt.Errorf("%s is empty; make a key with: openssl rand -base64 %d", path, size)
+		return Key{}, fmt.Errorf("there is no key; make one with: openssl rand -base64 %d", size)
 	}
 	return k, nil
 }

@@ -55,18 +55,13 @@ func (s *Service) ApplyConfig(ctx context.Context, req *ipaasv1.ApplyConfigReque
 	if err != nil {
 		return nil, err
 	}
-	config, err := render.Config(req.GetApp(), req.GetRelease(), req.GetFiles())
+	brought, err := render.Bring(req)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel, err := s.begin(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer cancel()
 	var object string
-	err = s.Fence.Do(ctx, s.changeOf(req, id), func(ctx context.Context) error {
-		object, err = s.Writer.ApplyConfig(ctx, id, req.GetRelease(), render.Namespace(id), config)
+	err = s.change(ctx, s.changeOf(req, id), func(ctx context.Context) error {
+		object, err = s.Writer.ApplyConfig(ctx, id, req.GetRelease(), brought)
 		return err
 	})
 	if err != nil {
@@ -82,15 +77,10 @@ func (s *Service) FenceApp(ctx context.Context, req *ipaasv1.FenceAppRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel, err := s.begin(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer cancel()
 	var pods int32
 	change := s.changeOf(req, id)
 	change.Fences = true
-	err = s.Fence.Do(ctx, change, func(ctx context.Context) error {
+	err = s.change(ctx, change, func(ctx context.Context) error {
 		pods, err = s.Writer.Stop(ctx, id, req.GetEpoch())
 		return err
 	})
@@ -105,12 +95,7 @@ func (s *Service) DeleteWorkload(ctx context.Context, req *ipaasv1.DeleteWorkloa
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel, err := s.begin(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer cancel()
-	err = s.Fence.Do(ctx, s.changeOf(req, id), func(ctx context.Context) error {
+	err = s.change(ctx, s.changeOf(req, id), func(ctx context.Context) error {
 		if err := s.Writer.Delete(ctx, id); err != nil {
 			return err
 		}
@@ -120,6 +105,16 @@ func (s *Service) DeleteWorkload(ctx context.Context, req *ipaasv1.DeleteWorkloa
 		return nil, err
 	}
 	return &ipaasv1.DeleteWorkloadResponse{}, nil
+}
+
+// change makes a change in its time, if the fence lets it.
+func (s *Service) change(ctx context.Context, c fence.Change, do func(context.Context) error) error {
+	ctx, cancel, err := s.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	return s.Fence.Do(ctx, c, do)
 }
 
 // begin refuses changes before everything has been read once, and gives a

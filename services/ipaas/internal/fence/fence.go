@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"gantry.dev/pkg/fault"
-	"gantry.dev/services/ipaas/internal/gather"
+	"gantry.dev/pkg/gather"
 	"gantry.dev/services/ipaas/internal/labels"
 	"github.com/prometheus/client_golang/prometheus"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"

@@ -158,6 +158,11 @@ func (c *Cache) hasDeployment(id labels.ID) bool {
 	return ok
 }
 
+// deployment is an app's Deployment as the cluster was heard of last.
+func (c *Cache) deployment(id labels.ID) (Deployment, bool) {
+	return c.deployments.get(id.Namespace() + "/" + id.App)
+}
+
 // serviceShape gives the shape of an app's Service when the cluster was heard
 // of last, "" if there was none; ok is false while that is not known.
 func (c *Cache) serviceShape(id labels.ID) (shape string, ok bool) {

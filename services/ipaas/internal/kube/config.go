@@ -3,90 +3,98 @@ package kube
 import (
 	"cmp"
 	"context"
-	"fmt"
-	"maps"
 	"slices"
-	"strconv"
 
 	"gantry.dev/services/ipaas/internal/labels"
+	"gantry.dev/services/ipaas/internal/render"
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 )
 
 // keptReleases is how many of an app's newest releases keep their
-// configuration, so that a rollback finds it.
+// configuration and secrets, so that a rollback finds them.
 const keptReleases = 20
 
-// sweepBudget is how many configuration objects one pass may remove
-// (rule K3); what is left goes with the next releases.
+// sweepBudget is how many objects of a kind one pass may remove (rule K3); what
+// is left goes with the next releases.
 const sweepBudget = 3
 
-// ApplyConfig puts the configuration of an app here and gives the object's
-// name. What no release of the last 20, no ReplicaSet and not the Deployment
-// refers to is removed. config is nil for an app without files.
-func (w *Writer) ApplyConfig(ctx context.Context, id labels.ID, release int32, namespace *corev1ac.NamespaceApplyConfiguration, config *corev1ac.ConfigMapApplyConfiguration) (string, error) {
-	if config == nil {
+// ApplyConfig puts what an app needs here before its workload, and gives the
+// name of its configuration's object. Of configuration and secrets it removes
+// what no release of the last 20, no ReplicaSet and not the Deployment refers
+// to. Faults: VOLUME_TERMINATING, VOLUME_IN_USE, NOT_GANTRYS.
+func (w *Writer) ApplyConfig(ctx context.Context, id labels.ID, release int32, b render.Brought) (string, error) {
+	if b.Empty() {
 		w.sweepOrSay(ctx, id, release)
 		return "", nil
 	}
 	var written bool
-	err := w.inNamespace(ctx, namespace, id, func() (err error) {
-		written, err = w.ensureConfig(ctx, config, release)
+	err := w.inNamespace(ctx, b.Namespace, id, func() (err error) {
+		written, err = w.bring(ctx, id, release, b)
 		return err
 	})
 	if err != nil {
 		return "", err
 	}
+	if len(b.Volumes) > 0 {
+		w.leaveOrSay(ctx, id, b.Volumes)
+	}
 	if written { // else nothing has grown old by this call
 		w.sweepOrSay(ctx, id, release)
 	}
-	return *config.Name, nil
+	if b.Config == nil {
+		return "", nil
+	}
+	return *b.Config.Name, nil
 }
 
-// sweepOrSay keeps no release from its configuration because old ones cannot
-// be removed: the next release tries again.
+// bring ensures every object, all at once.
+func (w *Writer) bring(ctx context.Context, id labels.ID, release int32, b render.Brought) (bool, error) {
+	var contents []content
+	if b.Config != nil {
+		contents = append(contents, w.configContent(b.Config))
+	}
+	for _, s := range b.Secrets {
+		contents = append(contents, w.secretContent(s))
+	}
+	written := make([]bool, len(contents))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, c := range contents {
+		group.Go(func() (err error) {
+			written[i], err = ensure(ctx, c, release)
+			return err
+		})
+	}
+	for _, v := range b.Volumes {
+		group.Go(func() error { return w.ensureVolume(ctx, id, v) })
+	}
+	err := group.Wait()
+	return slices.Contains(written, true), err
+}
+
+// sweepOrSay keeps no release from what it needs because old objects cannot be
+// removed: the next release tries again.
 func (w *Writer) sweepOrSay(ctx context.Context, id labels.ID, release int32) {
-	if err := w.sweep(ctx, id, release); err != nil {
-		w.Logger.Warn("old configuration stays", "app", id.Name(), "error", err.Error())
+	var group errgroup.Group
+	for _, shelf := range w.shelves() {
+		group.Go(func() error {
+			if err := w.sweep(ctx, shelf, id, release); err != nil {
+				w.Logger.Warn("old "+shelf.what+" stays", "app", id.Name(), "error", err.Error())
+			}
+			return nil
+		})
 	}
+	_ = group.Wait() // each error was said
 }
 
-// ensureConfig applies the object unless it is there as it should be. Its
-// release is the newest that uses it, so it never falls.
-func (w *Writer) ensureConfig(ctx context.Context, config *corev1ac.ConfigMapApplyConfiguration, release int32) (written bool, err error) {
-	what := fmt.Sprintf("the configuration %s/%s", *config.Namespace, *config.Name)
-	configMaps := w.Client.CoreV1().ConfigMaps(*config.Namespace)
-	live, err := configMaps.Get(ctx, *config.Name, metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(err):
-	case err != nil:
-		return false, faultOf(err, "read "+what)
-	case holds(live, config, release):
-		return false, nil
-	default:
-		if _, newest, ours := labels.Of(live.Namespace, live.Labels); ours && newest > release {
-			config.Labels[labels.Release] = strconv.Itoa(int(newest))
-		}
-	}
-	if _, err := configMaps.Apply(ctx, config, metav1.ApplyOptions{FieldManager: FieldManager}); err != nil {
-		return false, faultOf(err, "apply "+what)
-	}
-	return true, nil
-}
-
-func holds(live *corev1.ConfigMap, config *corev1ac.ConfigMapApplyConfiguration, release int32) bool {
-	_, newest, ours := labels.Of(live.Namespace, live.Labels)
-	return ours && newest >= release && live.Immutable != nil && *live.Immutable && maps.Equal(live.Data, config.Data)
-}
-
-// sweep removes configuration that nobody can need any more. What refers to it
-// is read live and whole: an error means that it is not known, and then
-// everything stays (rules K1, K2). A release that takes an object into use
-// meanwhile changes it, and the deletion's preconditions fail.
-func (w *Writer) sweep(ctx context.Context, id labels.ID, release int32) error {
-	all, err := w.configs(ctx, id)
+// sweep removes objects that nobody can need any more. What refers to them is
+// read live and whole: an error means that it is not known, and then everything
+// stays (rules K1, K2). A release that takes an object into use meanwhile
+// changes it, and the deletion's preconditions fail.
+func (w *Writer) sweep(ctx context.Context, shelf shelf, id labels.ID, release int32) error {
+	all, err := shelf.contents(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -94,49 +102,38 @@ func (w *Writer) sweep(ctx context.Context, id labels.ID, release int32) error {
 	for _, m := range all {
 		newest = max(newest, releaseOf(m))
 	}
-	old := slices.DeleteFunc(all, func(m corev1.ConfigMap) bool { return releaseOf(m) > newest-keptReleases })
+	old := slices.DeleteFunc(all, func(m metav1.ObjectMeta) bool { return releaseOf(m) > newest-keptReleases })
 	if len(old) == 0 {
 		return nil
 	}
-	used, err := w.usedConfigs(ctx, id)
+	pods, err := w.templates(ctx, id)
 	if err != nil {
 		return err
 	}
-	old = slices.DeleteFunc(old, func(m corev1.ConfigMap) bool { return used[m.Name] })
-	slices.SortFunc(old, func(a, b corev1.ConfigMap) int {
+	used := map[string]bool{}
+	for _, pod := range pods {
+		for _, name := range shelf.uses(pod) {
+			used[name] = true
+		}
+	}
+	old = slices.DeleteFunc(old, func(m metav1.ObjectMeta) bool { return used[m.Name] })
+	slices.SortFunc(old, func(a, b metav1.ObjectMeta) int {
 		return cmp.Or(cmp.Compare(releaseOf(a), releaseOf(b)), cmp.Compare(a.Name, b.Name))
 	})
 	for _, m := range old[:min(len(old), sweepBudget)] {
-		if err := w.deleteConfig(ctx, m); err != nil {
+		if err := deleteRead(ctx, shelf.object(m.Namespace, m.Name), m); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// configs reads an app's configuration objects.
-func (w *Writer) configs(ctx context.Context, id labels.ID) ([]corev1.ConfigMap, error) {
-	list, err := w.Client.CoreV1().ConfigMaps(id.Namespace()).List(ctx, selecting(id.All(0)))
-	if err != nil {
-		return nil, faultOf(err, "list the configuration of "+id.Name())
-	}
-	return slices.DeleteFunc(list.Items, func(m corev1.ConfigMap) bool { return m.Immutable == nil || !*m.Immutable }), nil
-}
-
-// usedConfigs gives the names that templates of the app refer to: its
-// Deployment's and those of all its ReplicaSets.
-func (w *Writer) usedConfigs(ctx context.Context, id labels.ID) (map[string]bool, error) {
-	used := map[string]bool{}
-	note := func(pod corev1.PodSpec) {
-		for _, v := range pod.Volumes {
-			if v.ConfigMap != nil {
-				used[v.ConfigMap.Name] = true
-			}
-		}
-	}
+// templates are the pods that an app's Deployment and all its ReplicaSets make.
+func (w *Writer) templates(ctx context.Context, id labels.ID) ([]corev1.PodSpec, error) {
+	var pods []corev1.PodSpec
 	d, err := w.Client.AppsV1().Deployments(id.Namespace()).Get(ctx, id.App, metav1.GetOptions{})
 	if err == nil {
-		note(d.Spec.Template.Spec)
+		pods = append(pods, d.Spec.Template.Spec)
 	} else if !apierrors.IsNotFound(err) {
 		return nil, faultOf(err, "read what "+id.Name()+" uses")
 	}
@@ -145,24 +142,22 @@ func (w *Writer) usedConfigs(ctx context.Context, id labels.ID) (map[string]bool
 		return nil, faultOf(err, "read what the releases of "+id.Name()+" use")
 	}
 	for _, s := range sets.Items {
-		note(s.Spec.Template.Spec)
+		pods = append(pods, s.Spec.Template.Spec)
 	}
-	return used, nil
+	return pods, nil
 }
 
-// deleteConfig removes exactly the object that was read. If it has changed
+// deleteRead removes exactly the object that was read. If it has changed
 // since, it is in use again.
-func (w *Writer) deleteConfig(ctx context.Context, m corev1.ConfigMap) error {
-	err := w.Client.CoreV1().ConfigMaps(m.Namespace).Delete(ctx, m.Name, metav1.DeleteOptions{
-		Preconditions: &metav1.Preconditions{UID: &m.UID, ResourceVersion: &m.ResourceVersion},
-	})
+func deleteRead(ctx context.Context, o object, m metav1.ObjectMeta) error {
+	err := o.delete(ctx, exactly(&m))
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil
 	}
-	return faultOf(err, fmt.Sprintf("delete the configuration %s/%s", m.Namespace, m.Name))
+	return faultOf(err, "delete "+o.what)
 }
 
-func releaseOf(m corev1.ConfigMap) int32 {
+func releaseOf(m metav1.ObjectMeta) int32 {
 	_, release, _ := labels.Of(m.Namespace, m.Labels)
 	return release
 }

@@ -70,7 +70,7 @@ func oldConfiguration(t *testing.T, c *kubetest.Cluster) {
 	gone(1, 4, 5, 6) // the Deployment has 2, a ReplicaSet 3, and no more than three at once
 	release(32)
 	gone(1, 4, 5, 6, 7, 8, 9)
-	_, err := w.ApplyConfig(t.Context(), id, 33, render.Namespace(id), nil)
+	_, err := w.ApplyConfig(t.Context(), id, 33, render.Brought{Namespace: render.Namespace(id)})
 	check(t, err)
 	gone(1, 4, 5, 6, 7, 8, 9, 10, 11, 12)
 	name, err := applyConfig(t.Context(), w, id, 5)

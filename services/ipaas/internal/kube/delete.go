@@ -24,16 +24,18 @@ func (w *Writer) Delete(ctx context.Context, id labels.ID) error {
 		return err
 	}
 	w.services.put(id, "")
-	configs, err := w.configs(ctx, id)
-	if err != nil {
-		return err
-	}
-	for _, m := range configs {
-		if err := w.delete(ctx, w.config(m.Namespace, m.Name)); err != nil {
+	for _, shelf := range w.shelves() {
+		all, err := shelf.contents(ctx, id)
+		if err != nil {
 			return err
 		}
+		for _, m := range all {
+			if err := w.delete(ctx, shelf.object(m.Namespace, m.Name)); err != nil {
+				return err
+			}
+		}
 	}
-	return nil
+	return w.leaveVolumes(ctx, id, nil)
 }
 
 // object is one object that may have to be deleted.
@@ -56,15 +58,6 @@ func (w *Writer) service(ns, name string) object {
 	client := w.Client.CoreV1().Services(ns)
 	return object{
 		what:   fmt.Sprintf("the service %s/%s", ns, name),
-		get:    func(ctx context.Context) (metav1.Object, error) { return client.Get(ctx, name, metav1.GetOptions{}) },
-		delete: func(ctx context.Context, o metav1.DeleteOptions) error { return client.Delete(ctx, name, o) },
-	}
-}
-
-func (w *Writer) config(ns, name string) object {
-	client := w.Client.CoreV1().ConfigMaps(ns)
-	return object{
-		what:   fmt.Sprintf("the configuration %s/%s", ns, name),
 		get:    func(ctx context.Context) (metav1.Object, error) { return client.Get(ctx, name, metav1.GetOptions{}) },
 		delete: func(ctx context.Context, o metav1.DeleteOptions) error { return client.Delete(ctx, name, o) },
 	}

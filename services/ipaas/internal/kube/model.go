@@ -72,6 +72,12 @@ type Deployment struct {
 	// Why Kubernetes cannot make pods or the rollout does not go on; "" if
 	// neither is so.
 	Trouble string
+	// The resourceVersion, and the generation: one more with each change of
+	// what is wanted.
+	Version    string
+	Generation int64
+	// Somebody other than Gantry wants to decide the replicas.
+	Claimed bool
 }
 
 func toPod(obj any) (Pod, error) {
@@ -182,6 +188,7 @@ func toDeployment(obj any) (Deployment, error) {
 		Ready: d.Status.ReadyReplicas, Available: d.Status.AvailableReplicas,
 		Observed: d.Status.ObservedGeneration >= d.Generation,
 		Trouble:  deploymentTrouble(d),
+		Version:  d.ResourceVersion, Generation: d.Generation, Claimed: claimed(d),
 	}, nil
 }
 

@@ -212,7 +212,7 @@ func TestDeployment(t *testing.T) {
 			},
 		},
 	})
-	want := Deployment{App: id, Release: 4, Replicas: 3, Total: 4, Updated: 1, Ready: 3, Available: 2, Trouble: "FailedCreate: quota exceeded"}
+	want := Deployment{App: id, Release: 4, Replicas: 3, Total: 4, Updated: 1, Ready: 3, Available: 2, Generation: 7, Trouble: "FailedCreate: quota exceeded"}
 	if err != nil {
 		t.Fatal(err)
 	}

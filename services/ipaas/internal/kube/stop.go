@@ -82,7 +82,7 @@ func (w *Writer) stopOnce(ctx context.Context, id labels.ID, epoch int64) (*apps
 	}
 	own.WithUID(live.UID).WithResourceVersion(live.ResourceVersion).WithAnnotations(map[string]string{fencedBy: mark})
 	own.Spec.WithReplicas(0)
-	applied, err := deployments.Apply(ctx, own, metav1.ApplyOptions{FieldManager: FieldManager})
+	applied, err := w.applyWhole(ctx, id, own)
 	if err != nil {
 		return nil, applyFault(err, id)
 	}

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"gantry.dev/pkg/fault"
-	"gantry.dev/services/ipaas/internal/gather"
+	"gantry.dev/pkg/gather"
 	"gantry.dev/services/ipaas/internal/labels"
 	"gantry.dev/services/ipaas/internal/render"
 	"golang.org/x/sync/singleflight"
@@ -31,6 +31,7 @@ type Writer struct {
 	WriterConfig
 	identity *gather.Reader[string]
 	services *written
+	applied  *contents
 	flights  singleflight.Group
 
 	mu sync.Mutex
@@ -52,6 +53,7 @@ func NewWriter(c WriterConfig) *Writer {
 		WriterConfig: c,
 		identity:     gather.New(func(ctx context.Context) (string, error) { return Identity(ctx, c.Client) }),
 		services:     &written{shapes: map[labels.ID]string{}},
+		applied:      &contents{by: map[labels.ID]template{}},
 		namespaces:   map[string]bool{},
 	}
 }
@@ -79,8 +81,9 @@ func (w *Writer) Check(ctx context.Context, identity string) error {
 
 // Apply brings the objects of an app to the wanted state. A field that another
 // manager owns with another value is an error and stays as it is (rule K4).
-// The Deployment is always applied, so that such a field is always noticed;
-// the Service needs nothing of it and goes beside it.
+// The Deployment is always applied, so that such a field is always noticed, or
+// its replicas alone while it is known to have none; the Service needs nothing
+// of it and goes beside it.
 func (w *Writer) Apply(ctx context.Context, id labels.ID, o render.Objects) (Deployment, error) {
 	var applied Deployment
 	err := w.inNamespace(ctx, o.Namespace, id, func() error {
@@ -97,14 +100,22 @@ func (w *Writer) Apply(ctx context.Context, id labels.ID, o render.Objects) (Dep
 func (w *Writer) applyDeployment(ctx context.Context, id labels.ID, o render.Objects) (Deployment, error) {
 	if o.Config != nil {
 		_, release, _ := labels.Of(id.Namespace(), o.Config.Labels)
-		if _, err := w.ensureConfig(ctx, o.Config, release); err != nil {
+		if _, err := ensure(ctx, w.configContent(o.Config), release); err != nil {
 			return Deployment{}, err
 		}
 	}
-	d, err := w.Client.AppsV1().Deployments(id.Namespace()).Apply(ctx, o.Deployment, metav1.ApplyOptions{FieldManager: FieldManager})
+	content, err := contentOf(o.Deployment)
+	if err != nil {
+		return Deployment{}, err
+	}
+	if scaled, done, err := w.scale(ctx, id, o, content); done || err != nil {
+		return scaled, err
+	}
+	d, err := w.applyWhole(ctx, id, o.Deployment)
 	if err != nil {
 		return Deployment{}, applyFault(err, id)
 	}
+	w.applied.put(id, template{content, d.Generation})
 	return toDeployment(d)
 }
 

@@ -122,6 +122,8 @@ func TestWriter(t *testing.T) {
 	c.GrantIpaas()
 	t.Run("killed at each step", func(t *testing.T) { killedAtEachStep(t, c) })
 	t.Run("what is there costs nothing", func(t *testing.T) { whatIsThereCostsNothing(t, c) })
+	t.Run("replicas alone", func(t *testing.T) { replicasAlone(t, c) })
+	t.Run("replicas that somebody else claims", func(t *testing.T) { replicasOfOthers(t, c) })
 	t.Run("a namespace that is gone", func(t *testing.T) { namespaceIsGone(t, c) })
 	t.Run("old configuration", func(t *testing.T) { oldConfiguration(t, c) })
 	t.Run("a start behind a fence", func(t *testing.T) { startBehindAFence(t, c) })
@@ -156,7 +158,24 @@ func applyConfig(ctx context.Context, w *kube.Writer, id labels.ID, release int3
 	if err != nil {
 		return "", err
 	}
-	return w.ApplyConfig(ctx, id, release, render.Namespace(id), config)
+	return w.ApplyConfig(ctx, id, release, render.Brought{Namespace: render.Namespace(id), Config: config})
+}
+
+// bring puts a secret and a volume there.
+func bring(ctx context.Context, w *kube.Writer, id labels.ID, release int32) error {
+	project := "projects/" + id.Project
+	b, err := render.Bring(&ipaasv1.ApplyConfigRequest{
+		App: id.Name(), Release: release,
+		Secrets: []*ipaasv1.SecretContent{{Name: project + "/secrets/db", Version: fmt.Sprintf("sha256:%064d", release), Data: map[string][]byte{"n": []byte(fmt.Sprint(release))}}},
+		Volumes: []*gantryv1.Volume{{Name: project + "/volumes/data", Sources: []*gantryv1.VolumeSource{{
+			Cluster: "clusters/site-t", Source: &gantryv1.VolumeSource_Directory{Directory: "/mnt/data"},
+		}}}},
+	})
+	if err != nil {
+		return err
+	}
+	_, err = w.ApplyConfig(ctx, id, release, b)
+	return err
 }
 
 // A kill between any two requests, before one arrives or before its answer
@@ -195,6 +214,14 @@ func killedAtEachStep(t *testing.T, c *kubetest.Cluster) {
 			},
 			func(w *kube.Writer, id labels.ID) error { return w.Delete(ctx, id) }, 4,
 		},
+		"bring": {
+			func(*kube.Writer, labels.ID) error { return nil },
+			func(w *kube.Writer, id labels.ID) error { return bring(ctx, w, id, 1) }, 4,
+		},
+		"leave": {
+			func(w *kube.Writer, id labels.ID) error { return bring(ctx, w, id, 1) },
+			func(w *kube.Writer, id labels.ID) error { return w.Delete(ctx, id) }, 3,
+		},
 	} {
 		run := func(cut int, answerLost bool) (state, error) {
 			id := labels.ID{Project: fmt.Sprintf("%s-%d-%t", name, cut, answerLost), App: "web"}
@@ -225,7 +252,7 @@ func killedAtEachStep(t *testing.T, c *kubetest.Cluster) {
 }
 
 // state is what an app is in the cluster, without what differs each time.
-type state struct{ Deployments, Services, Configs []string }
+type state struct{ Deployments, Services, Configs, Secrets, Volumes, Claims []string }
 
 func stateOf(t *testing.T, c *kubetest.Cluster, id labels.ID) state {
 	t.Helper()
@@ -250,6 +277,21 @@ func stateOf(t *testing.T, c *kubetest.Cluster, id labels.ID) state {
 	check(t, err)
 	for _, o := range configs.Items {
 		s.Configs = append(s.Configs, text(o.ObjectMeta, o.Data))
+	}
+	secrets, err := c.Admin.CoreV1().Secrets(id.Namespace()).List(t.Context(), metav1.ListOptions{})
+	check(t, err)
+	for _, o := range secrets.Items {
+		s.Secrets = append(s.Secrets, text(o.ObjectMeta, o.Data))
+	}
+	volumes, err := c.Admin.CoreV1().PersistentVolumes().List(t.Context(), metav1.ListOptions{LabelSelector: "gantry.dev/project=" + id.Project})
+	check(t, err)
+	for _, o := range volumes.Items {
+		s.Volumes = append(s.Volumes, text(o.ObjectMeta, []any{o.Spec, o.DeletionTimestamp != nil}))
+	}
+	claims, err := c.Admin.CoreV1().PersistentVolumeClaims(id.Namespace()).List(t.Context(), metav1.ListOptions{})
+	check(t, err)
+	for _, o := range claims.Items {
+		s.Claims = append(s.Claims, text(o.ObjectMeta, []any{o.Spec, o.DeletionTimestamp != nil}))
 	}
 	return s
 }
@@ -291,8 +333,9 @@ func whatIsThereCostsNothing(t *testing.T, c *kubetest.Cluster) {
 		line.take()
 	}
 	deployment := "PATCH gantry-cheap/deployments/web"
+	scale := deployment + "/scale"
 	settles("the cache knows all", func() bool { return len(line.take()) == 1 })
-	costs("a change of the replicas", deployment)
+	costs("a change of the replicas", scale)
 	services := c.Admin.CoreV1().Services(id.Namespace())
 	check(t, services.Delete(ctx, id.App, metav1.DeleteOptions{}))
 	settles("a service that somebody deleted is made again", func() bool {

@@ -8,11 +8,12 @@ import (
 	"gantry.dev/pkg/names"
 )
 
-// Keys and values of the labels on every object of an app.
+// Keys and values of the labels on Gantry's objects.
 const (
 	Project   = "gantry.dev/project"
 	App       = "gantry.dev/app"
 	Release   = "gantry.dev/release"
+	Volume    = "gantry.dev/volume"
 	ManagedBy = "app.kubernetes.io/managed-by"
 	Manager   = "gantry"
 )
@@ -60,6 +61,12 @@ func (i ID) All(release int32) map[string]string {
 		all[Release] = strconv.Itoa(int(release))
 	}
 	return all
+}
+
+// OfVolume are the labels of what a project's volume is in the cluster; it
+// belongs to no app.
+func OfVolume(project, volume string) map[string]string {
+	return map[string]string{Project: project, Volume: volume, ManagedBy: Manager}
 }
 
 // Of finds the app and release of an object. ok is false for objects that are

@@ -30,9 +30,10 @@ const hashBytes = 10
 
 // ConfigName is the name of the object that holds these files of an app: it
 // tells the content, so another content is another object, and a release that
-// names it finds the same files for ever. Empty without files. The order of
+// names it finds the same files for ever. Empty without files of its own text. The order of
 // the files makes no difference.
 func ConfigName(id labels.ID, files []*gantryv1.ConfigFile) string {
+	files = plain(files)
 	if len(files) == 0 {
 		return ""
 	}
@@ -55,8 +56,12 @@ func Config(app string, release int32, files []*gantryv1.ConfigFile) (*corev1ac.
 	if err != nil {
 		return nil, err
 	}
-	if err := checkFiles(files); err != nil || len(files) == 0 {
+	if err := checkFiles(files); err != nil {
 		return nil, err
+	}
+	files = plain(files)
+	if len(files) == 0 {
+		return nil, nil
 	}
 	data := map[string]string{}
 	for i, f := range byPath(files) {
@@ -75,7 +80,7 @@ func Config(app string, release int32, files []*gantryv1.ConfigFile) (*corev1ac.
 // pods are replaced.
 func mounts(files []*gantryv1.ConfigFile) []*corev1ac.VolumeMountApplyConfiguration {
 	var all []*corev1ac.VolumeMountApplyConfiguration
-	for i, f := range byPath(files) {
+	for i, f := range byPath(plain(files)) {
 		all = append(all, corev1ac.VolumeMount().
 			WithName(configVolume).
 			WithMountPath(f.GetPath()).
@@ -87,7 +92,7 @@ func mounts(files []*gantryv1.ConfigFile) []*corev1ac.VolumeMountApplyConfigurat
 
 // volumes are those of a pod.
 func volumes(id labels.ID, files []*gantryv1.ConfigFile) []*corev1ac.VolumeApplyConfiguration {
-	if len(files) == 0 {
+	if len(plain(files)) == 0 {
 		return nil
 	}
 	return []*corev1ac.VolumeApplyConfiguration{corev1ac.Volume().WithName(configVolume).WithConfigMap(
@@ -98,6 +103,12 @@ func volumes(id labels.ID, files []*gantryv1.ConfigFile) []*corev1ac.VolumeApply
 // names alone need not differ.
 func fileKey(i int, f *gantryv1.ConfigFile) string {
 	return fmt.Sprintf("%02d-%s", i, path.Base(f.GetPath()))
+}
+
+// plain are the files whose content is with them; that of the others is in a
+// secret.
+func plain(files []*gantryv1.ConfigFile) []*gantryv1.ConfigFile {
+	return slices.DeleteFunc(slices.Clone(files), func(f *gantryv1.ConfigFile) bool { return f.GetSecret() != nil })
 }
 
 func byPath(files []*gantryv1.ConfigFile) []*gantryv1.ConfigFile {

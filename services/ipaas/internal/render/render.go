@@ -46,7 +46,7 @@ type Objects struct {
 
 // Render gives the objects of a workload in the cluster with this id. Faults:
 // APP_NAME, PROJECT_RESERVED, QUANTITY, SINGLE_REPLICAS, CONFIG_PATH,
-// CONFIG_TOO_LARGE.
+// CONFIG_TOO_LARGE, SECRET_VERSION, VOLUME_NAME.
 func Render(cluster string, w *ipaasv1.Workload) (Objects, error) {
 	id, err := labels.Parse(w.GetApp())
 	if err != nil {
@@ -58,6 +58,9 @@ func Render(cluster string, w *ipaasv1.Workload) (Objects, error) {
 	}
 	config, err := Config(w.GetApp(), w.GetRelease(), w.GetSpec().GetFiles())
 	if err != nil {
+		return Objects{}, err
+	}
+	if err := firstOf(checkVersions(id, w), checkMounts(id, w.GetSpec())); err != nil {
 		return Objects{}, err
 	}
 	container, err := container(cluster, id, w)
@@ -82,8 +85,13 @@ func Namespace(id labels.ID) *corev1ac.NamespaceApplyConfiguration {
 func deployment(id labels.ID, w *ipaasv1.Workload, c *corev1ac.ContainerApplyConfiguration) *appsac.DeploymentApplyConfiguration {
 	all, spec := id.All(w.GetRelease()), w.GetSpec()
 	pod := corev1ac.PodSpec().
-		WithContainers(c.WithVolumeMounts(mounts(spec.GetFiles())...)).
+		WithContainers(c.
+			WithVolumeMounts(mounts(spec.GetFiles())...).
+			WithVolumeMounts(secretMounts(spec.GetFiles())...).
+			WithVolumeMounts(volumeMounts(spec.GetVolumes())...)).
 		WithVolumes(volumes(id, spec.GetFiles())...).
+		WithVolumes(secretVolumes(id, w)...).
+		WithVolumes(claimVolumes(spec.GetVolumes())...).
 		WithTopologySpreadConstraints(overNodes(id)).
 		WithTerminationGracePeriodSeconds(drain(spec) + grace(spec)).
 		WithAutomountServiceAccountToken(false).
@@ -178,7 +186,7 @@ func environment(cluster string, id labels.ID, w *ipaasv1.Workload) []*corev1ac.
 		at[*e.Name] = i
 	}
 	for _, e := range w.GetSpec().GetEnv() {
-		own := value(e.GetName(), e.GetValue())
+		own := variable(id, w, e)
 		switch i, ok := at[e.GetName()]; {
 		case !ok:
 			at[e.GetName()] = len(all)
@@ -192,6 +200,16 @@ func environment(cluster string, id labels.ID, w *ipaasv1.Workload) []*corev1ac.
 
 func value(name, v string) *corev1ac.EnvVarApplyConfiguration {
 	return corev1ac.EnvVar().WithName(name).WithValue(v)
+}
+
+// variable is one of the app's own: a text, or a key of a secret.
+func variable(id labels.ID, w *ipaasv1.Workload, e *gantryv1.EnvVar) *corev1ac.EnvVarApplyConfiguration {
+	key := e.GetSecret()
+	if key == nil {
+		return value(e.GetName(), e.GetValue())
+	}
+	return corev1ac.EnvVar().WithName(e.GetName()).WithValueFrom(corev1ac.EnvVarSource().
+		WithSecretKeyRef(corev1ac.SecretKeySelector().WithName(SecretName(id, key.GetSecret(), w.GetSecretVersions()[key.GetSecret()])).WithKey(key.GetKey())))
 }
 
 func field(name, path string) *corev1ac.EnvVarApplyConfiguration {
@@ -224,6 +242,15 @@ func orDefault(v, d int32) int64 {
 		return int64(d)
 	}
 	return int64(v)
+}
+
+func firstOf(all ...error) error {
+	for _, err := range all {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // quantityFault names the field that is no quantity.

@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"gantry.dev/services/ipaas/internal/gather"
+	"gantry.dev/pkg/gather"
 	"go.uber.org/goleak"
 )
 
