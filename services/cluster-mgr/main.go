@@ -20,10 +20,12 @@ func main() {
 		flags.StringVar(&c.Name, "name", "cluster-mgr", "name of this instance")
 		flags.DurationVar(&c.AutoscaleInterval, "autoscale-interval", 30*time.Second, "time between two rounds of the autoscaler")
 		flags.DurationVar(&c.SampleInterval, "sample-interval", 15*time.Second, "how often a pod's metrics are renewed at the latest; rates are taken over four of them")
+		flags.DurationVar(&c.UseWindow, "use-window", time.Hour, "over which time placement takes the 95th percentile of what nodes use, from Prometheus; at least a minute")
 		flags.DurationVar(&c.HealthInterval, "health-interval", 2*time.Second, "time between two verdicts about the clusters")
 		recoverAfter := flags.Duration("recover-after", time.Minute, "how long a cluster that was down must answer without a break to be healthy again")
 		flags.DurationVar(&c.FailBackAfter, "failback-after", 5*time.Minute, "how long a cluster must have been healthy before work is brought back to it")
 		alertmanagers := flags.String("alertmanager", "", "URLs of the Alertmanagers that are told about alarms, separated by commas; empty: nobody is told")
+		flags.StringVar(&c.SecretKey, "secret-key", "", "file with the keys that secrets are sealed with, one base64 of 32 bytes a line, the first seals; empty: there are no secrets")
 		return func(ctx context.Context, common serve.Common) error {
 			c.Common = common
 			c.Health.RecoverAfterMS = recoverAfter.Milliseconds()

@@ -1,6 +1,7 @@
 package offline
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -10,8 +11,9 @@ import (
 )
 
 // Failover plans how traffic and replicas leave a cluster or come back. What is planned is told by the
-// field that only its input has: to_percent is a switch of traffic, healthy_since_unix a return,
-// switch_allowed the approval of a plan without a person; anything else is a migration. It fails when
+// field that only its input has: to_percent is a switch of traffic, app a shift of its requests, of the
+// way back of a finished plan, healthy_since_unix a return, switch_allowed the approval of a plan
+// without a person, observation the next step of a plan; anything else is a migration. It fails when
 // input cannot be read.
 func Failover(input []byte) (Answer, error) {
 	data, stored, err := open(input, kindFailover)
@@ -26,6 +28,12 @@ func Failover(input []byte) (Answer, error) {
 	switch {
 	case has("switch_allowed"):
 		return consenting(data, stored)
+	case has("observation"):
+		return next(data, stored)
+	case has("of"):
+		return planned(data, stored, failover.Revert)
+	case has("app"):
+		return planned(data, stored, failover.Shift)
 	case has("to_percent"):
 		return planned(data, stored, failover.Switch)
 	case has("healthy_since_unix"):
@@ -40,7 +48,7 @@ func planned[T any](data []byte, stored string, plan func(T) failover.Plan) (Ans
 		return Answer{}, err
 	}
 	p := plan(in)
-	a := Answer{Kind: kindFailover, Subject: p.Cluster, Action: string(p.Kind), Summary: summary(p), Reasons: sentences(p)}
+	a := Answer{Kind: kindFailover, Subject: subject(p), Action: string(p.Kind), Summary: summary(p), Reasons: sentences(p)}
 	if len(p.Steps) == 0 {
 		a.Action = "IMPOSSIBLE"
 	}
@@ -50,14 +58,20 @@ func planned[T any](data []byte, stored string, plan func(T) failover.Plan) (Ans
 	return a.with(p, stored)
 }
 
+// subject is the app or the cluster that a plan is about.
+func subject(p failover.Plan) string { return cmp.Or(p.App, p.Cluster) }
+
 func summary(p failover.Plan) string {
 	what := strings.ToLower(strings.ReplaceAll(string(p.Kind), "_", " "))
 	if len(p.Steps) == 0 {
-		return fmt.Sprintf("%s of %s cannot be done", what, p.Cluster)
+		return fmt.Sprintf("%s of %s cannot be done", what, subject(p))
 	}
 	replicas := 0
 	for _, m := range p.Moves {
 		replicas += m.Replicas
+	}
+	if p.App != "" {
+		return fmt.Sprintf("%s of %s: %d steps", what, p.App, len(p.Steps))
 	}
 	return fmt.Sprintf("%s of %s: %d steps, moves of %d replicas, %d of them without a place", what, p.Cluster, len(p.Steps), replicas, p.Unplaced())
 }
@@ -81,6 +95,15 @@ func sentences(p failover.Plan) []string {
 		out = append(out, text)
 	}
 	return append(out, p.Problems...)
+}
+
+func next(data []byte, stored string) (Answer, error) {
+	var in failover.NextInput
+	if err := decode(data, &in); err != nil {
+		return Answer{}, err
+	}
+	out := failover.Next(in.Plan, in.Progress, in.Observation)
+	return Answer{Kind: kindFailover, Subject: subject(in.Plan), Action: string(out.Action), Summary: out.Reason, Reasons: out.Lacking}.with(out, stored)
 }
 
 func consenting(data []byte, stored string) (Answer, error) {

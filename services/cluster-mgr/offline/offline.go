@@ -24,7 +24,7 @@ type Answer struct {
 	// Subject is the app or cluster it is about, as the input names it.
 	Subject string `json:"subject"`
 	// Action in one word: UP, DOWN or HOLD of autoscale; CHANGE, KEEP or SHORTFALL of placement; the kind
-	// of plan, or IMPOSSIBLE, of failover; APPROVED or REFUSED of an approval.
+	// of plan, or IMPOSSIBLE, of failover; APPROVED or REFUSED of an approval; what to do next with a plan.
 	Action string `json:"action"`
 	// From and To are the replicas before and after; empty where nothing is counted.
 	From string `json:"from,omitempty"`

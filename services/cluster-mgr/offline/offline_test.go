@@ -100,6 +100,12 @@ func TestTheStoredAnswerComesOut(t *testing.T) {
 	same(t, offline.Failover, consent, failover.Consenting(consent))
 	migrate := failover.MigrateInput{Cluster: "a", Down: true}
 	same(t, offline.Failover, migrate, failover.Migrate(migrate))
+	shift := failover.ShiftInput{App: "projects/pay/apps/web", To: []failover.Share{{Cluster: "a", Percent: 100}}, Clusters: []failover.Serving{
+		{Cluster: "a", Ready: 1, TrafficPercent: 100}, {Cluster: "b", Ready: 1, TrafficPercent: 100},
+	}}
+	same(t, offline.Failover, shift, failover.Shift(shift))
+	next := failover.NextInput{Plan: failover.Shift(shift), Observation: failover.Observation{NowUnix: 100}}
+	same(t, offline.Failover, next, failover.Next(next.Plan, next.Progress, next.Observation))
 }
 
 func same(t rapid.TB, decide decider, in, out any) {

@@ -76,6 +76,8 @@ func runbook(a *gantryv1.Alarm) string {
 		return "gantry operation approve " + names.ID(a.GetOperation())
 	case kind == "clusters" && id != "":
 		return "gantry cluster health " + id
+	case kind == "gateways":
+		return "gantry get gateways " + id + " -o wide"
 	case kind == "projects":
 		project, _, _ := strings.Cut(id, "/")
 		return "gantry explain app/" + names.ID(a.GetSubject()) + " --project " + project

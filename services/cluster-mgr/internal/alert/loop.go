@@ -111,34 +111,16 @@ func (l *Loop) Run(ctx context.Context) error {
 func (s *sender) run(ctx context.Context) error {
 	defer s.http.CloseIdleConnections()
 	for {
-		wait := repeat
+		wait, woken := repeat, s.wake
 		err := s.send(ctx)
 		if err != nil {
-			wait = retry
+			wait, woken = retry, nil // changes do not wake one who does not answer
 		}
 		s.log(ctx, err)
-		if err := s.rest(ctx, wait, err != nil); err != nil {
+		if err := loop.Rest(ctx, woken, wait); err != nil {
 			return err
 		}
 	}
-}
-
-// rest waits for the next message's time. Changes do not wake one who does not
-// answer.
-func (s *sender) rest(ctx context.Context, wait time.Duration, failed bool) error {
-	woken := s.wake
-	if failed {
-		woken = nil
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-woken:
-	case <-timer.C:
-	}
-	return nil
 }
 
 // send tells what fires now, if anything does.

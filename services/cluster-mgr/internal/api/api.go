@@ -14,6 +14,7 @@ import (
 	"gantry.dev/services/cluster-mgr/internal/observe"
 	"gantry.dev/services/cluster-mgr/internal/placement"
 	"gantry.dev/services/cluster-mgr/internal/store"
+	"gantry.dev/services/cluster-mgr/internal/vault"
 	"google.golang.org/grpc"
 )
 
@@ -36,6 +37,8 @@ type Planner interface {
 	Reverse(ctx context.Context, r *gantryv1.ReverseOperationRequest, user string) (*longrunningpb.Operation, error)
 	SwitchTraffic(ctx context.Context, r *gantryv1.SwitchTrafficRequest, user string) (*longrunningpb.Operation, error)
 	FailBack(ctx context.Context, r *gantryv1.FailBackRequest, user string) (*longrunningpb.Operation, error)
+	// With validate_only the operation is not stored and has no name.
+	ShiftTraffic(ctx context.Context, r *gantryv1.ShiftTrafficRequest, user string) (*longrunningpb.Operation, error)
 }
 
 // Viewer gives what was seen last.
@@ -47,7 +50,7 @@ type Viewer interface {
 // registry does not have it, Unavailable when it does not say.
 type Resolver func(ctx context.Context, registry, image string) (string, error)
 
-// Config is what New needs; all fields are required.
+// Config is what New needs; all fields but the last are required.
 type Config struct {
 	Store    *store.Store
 	Pool     *clusters.Pool
@@ -55,7 +58,11 @@ type Config struct {
 	Resolve  Resolver
 	Fitter   Fitter
 	Planner  Planner
+	Vault    *vault.Vault
 	Logger   *slog.Logger
+	// Fields of gantry.v1.HttpRules, and "path_match", that the load balancers
+	// do not serve: routes that have them are refused.
+	Unserved []string
 }
 
 // Services are all services of the API.
@@ -63,7 +70,7 @@ type Services struct{ Config }
 
 // New checks its Config.
 func New(c Config) (*Services, error) {
-	if c.Store == nil || c.Pool == nil || c.Observer == nil || c.Resolve == nil || c.Fitter == nil || c.Planner == nil || c.Logger == nil {
+	if c.Store == nil || c.Pool == nil || c.Observer == nil || c.Resolve == nil || c.Fitter == nil || c.Planner == nil || c.Vault == nil || c.Logger == nil {
 		return nil, errors.New("api: every field of Config is required")
 	}
 	return &Services{c}, nil
@@ -76,6 +83,9 @@ func (s *Services) Register(r grpc.ServiceRegistrar) {
 	gantryv1.RegisterAppServiceServer(r, &appService{Services: s})
 	gantryv1.RegisterGatewayServiceServer(r, &gatewayService{Services: s})
 	gantryv1.RegisterRouteServiceServer(r, &routeService{Services: s})
+	gantryv1.RegisterStreamRouteServiceServer(r, &streamRouteService{Services: s})
+	gantryv1.RegisterSecretServiceServer(r, &secretService{Services: s})
+	gantryv1.RegisterVolumeServiceServer(r, &volumeService{Services: s})
 	gantryv1.RegisterOperationServiceServer(r, &operationService{Services: s})
 	gantryv1.RegisterDecisionServiceServer(r, &decisionService{Services: s})
 	gantryv1.RegisterAlarmServiceServer(r, &alarmService{Services: s})

@@ -3,12 +3,12 @@ package api
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 
 	"gantry.dev/pkg/fault"
 	"gantry.dev/pkg/names"
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
+	"gantry.dev/services/cluster-mgr/internal/fleet"
 	"gantry.dev/services/cluster-mgr/internal/store"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -142,27 +142,26 @@ func (s *appService) delete(ctx context.Context, r *gantryv1.DeleteAppRequest) e
 	}
 	s.Store.Apps.Delete(change, item.Name, item.ModRevision)
 	s.Store.Assignments.Delete(change, item.Name, store.Any)
+	s.Store.Shares.Delete(change, item.Name, store.Any)
 	s.Store.Deletions.Put(change, item.Name, deletion, store.Any)
 	s.Store.Releases.DeleteAll(change, item.Name+"/")
-	_, err = s.Store.Commit(ctx, change)
-	return err
+	if _, err = s.Store.Commit(ctx, change); err != nil {
+		return err
+	}
+	for _, secret := range fleet.SecretNames(item.Value.GetSpec()) {
+		s.prune(ctx, secret)
+	}
+	return nil
 }
 
 // unrouted refuses while a route leads to an app, also one that is made
 // meanwhile.
 func (s *appService) unrouted(ctx context.Context, change *store.Change, app string) error {
-	project := names.Parent(app) + "/"
-	routes, routesAt, err := s.Store.Routes.List(ctx, project)
-	if err != nil {
+	leads, err := s.leadingTo(ctx, change, app)
+	if err != nil || len(leads) == 0 {
 		return err
 	}
-	s.Store.Routes.ExpectNoneSince(change, project, routesAt)
-	for _, route := range routes {
-		if route.Value.GetApp() == app {
-			return fault.Precondition("APP_IN_USE", "%s leads to %s; delete it first", route.Name, app)
-		}
-	}
-	return nil
+	return fault.Precondition("APP_IN_USE", "%s leads to %s; delete it first", leads[0].from, app)
 }
 
 func (s *appService) ListReleases(ctx context.Context, r *gantryv1.ListReleasesRequest) (*gantryv1.ListReleasesResponse, error) {
@@ -198,9 +197,4 @@ func (s *appService) ListPods(ctx context.Context, r *gantryv1.ListPodsRequest) 
 		return cmp.Compare(a.GetCluster()+a.GetName(), b.GetCluster()+b.GetName())
 	})
 	return out, nil
-}
-
-// releaseName sorts by number up to a million releases.
-func releaseName(app string, number int32) string {
-	return fmt.Sprintf("%s/releases/%06d", app, number)
 }

@@ -35,7 +35,34 @@ func (s *Services) Authorize(ctx context.Context, method string, req any) (conte
 	if who.Operator() || authz.Public(permission) {
 		return ctx, nil
 	}
+	if needs, project := s.ofApp(ctx, permission, req); project != "" {
+		if err := s.authorizeIn(ctx, who, needs, project); !fault.Is(err, fault.KindNotFound) {
+			return ctx, err
+		}
+	}
 	return ctx, s.authorizeIn(ctx, who, permission, projectOf(req))
+}
+
+// ofApp is what a call about an operation needs, and in which project: what an
+// operation does to an app is for the app's project to look at, to stop and to
+// take back. Of what moves clusters there is no project.
+func (s *Services) ofApp(ctx context.Context, permission string, req any) (needs, project string) {
+	named, ok := req.(interface{ GetName() string })
+	if !ok || !strings.HasPrefix(permission, "operations.") {
+		return permission, ""
+	}
+	item, err := s.Store.Operations.Get(ctx, named.GetName())
+	if err != nil {
+		return permission, ""
+	}
+	metadata := &gantryv1.OperationMetadata{}
+	if err := item.Value.GetMetadata().UnmarshalTo(metadata); err != nil {
+		return permission, ""
+	}
+	if permission == "operations.get" {
+		return "apps.get", names.Project(metadata.GetSubject())
+	}
+	return "apps.shift", names.Project(metadata.GetSubject())
 }
 
 // authorizeIn checks the user's role in one project.

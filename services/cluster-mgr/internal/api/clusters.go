@@ -140,6 +140,9 @@ func (s *clusterService) forget(ctx context.Context, r *gantryv1.DeleteClusterRe
 			return fault.Precondition("CLUSTER_IN_USE", "%s runs %d replicas of %s; move or delete them first", r.GetName(), n, a.Name)
 		}
 	}
+	if _, err := s.Store.EndShares(ctx, names.ID(r.GetName())); err != nil {
+		return err
+	}
 	change := store.NewChange()
 	s.Store.Assignments.ExpectNoneSince(change, "", assignedAt)
 	s.Store.Clusters.Delete(change, item.Name, item.ModRevision)
@@ -243,19 +246,13 @@ func (s *clusterService) MigrateApps(ctx context.Context, r *gantryv1.MigrateApp
 	if r.GetValidateOnly() {
 		return s.Planner.MigrateApps(ctx, r, user(ctx).User)
 	}
-	return s.startOnce(ctx, r, func() (*longrunningpb.Operation, error) {
-		return s.Planner.MigrateApps(ctx, r, user(ctx).User)
-	})
+	return s.startOnce(ctx, r, func() (*longrunningpb.Operation, error) { return s.Planner.MigrateApps(ctx, r, user(ctx).User) })
 }
 
 func (s *clusterService) SwitchTraffic(ctx context.Context, r *gantryv1.SwitchTrafficRequest) (*longrunningpb.Operation, error) {
-	return s.startOnce(ctx, r, func() (*longrunningpb.Operation, error) {
-		return s.Planner.SwitchTraffic(ctx, r, user(ctx).User)
-	})
+	return s.startOnce(ctx, r, func() (*longrunningpb.Operation, error) { return s.Planner.SwitchTraffic(ctx, r, user(ctx).User) })
 }
 
 func (s *clusterService) FailBack(ctx context.Context, r *gantryv1.FailBackRequest) (*longrunningpb.Operation, error) {
-	return s.startOnce(ctx, r, func() (*longrunningpb.Operation, error) {
-		return s.Planner.FailBack(ctx, r, user(ctx).User)
-	})
+	return s.startOnce(ctx, r, func() (*longrunningpb.Operation, error) { return s.Planner.FailBack(ctx, r, user(ctx).User) })
 }

@@ -25,7 +25,8 @@ func (s *gatewayService) shown(item store.Item[*gantryv1.Gateway]) *gantryv1.Gat
 		seen := agents[names.ID(item.Name)+"/"+n.GetName()]
 		status := &gantryv1.GatewayNodeStatus{Node: n.GetName(), Reachable: seen.Err == nil && seen.Status != nil}
 		if status.GetReachable() {
-			status.HoldsVip, status.Generation, status.Message = seen.Status.GetHoldsVip(), seen.Status.GetGeneration(), seen.Status.GetMessage()
+			status.HoldsVip, status.Vips = seen.Status.GetHoldsVip(), seen.Status.GetVips()
+			status.Generation, status.Message = seen.Status.GetGeneration(), seen.Status.GetMessage()
 		} else if seen.Err != nil {
 			status.Message = seen.Err.Error()
 		}
@@ -39,55 +40,23 @@ func (s *gatewayService) CreateGateway(ctx context.Context, r *gantryv1.CreateGa
 }
 
 func (s *gatewayService) create(ctx context.Context, r *gantryv1.CreateGatewayRequest) (*gantryv1.Gateway, error) {
+	return s.add(ctx, r, r.GetGateway(), r.GetValidateOnly())
+}
+
+// add stores a new gateway.
+func (s *gatewayService) add(ctx context.Context, r mutation, wanted *gantryv1.Gateway, validateOnly bool) (*gantryv1.Gateway, error) {
 	g := &gantryv1.Gateway{
-		Name: r.GetGateway().GetName(), Vip: r.GetGateway().GetVip(), VirtualRouterId: r.GetGateway().GetVirtualRouterId(),
-		Nodes: r.GetGateway().GetNodes(), CreateTime: timestamppb.Now(),
+		Name: wanted.GetName(), Vip: wanted.GetVip(), VirtualRouterId: wanted.GetVirtualRouterId(), MoreVips: wanted.GetMoreVips(),
+		Nodes: keepDrained(wanted.GetNodes(), nil), CreateTime: timestamppb.Now(),
 	}
 	change := store.NewChange()
-	if err := s.check(ctx, change, g); err != nil || r.GetValidateOnly() {
+	if err := s.check(ctx, change, g, ""); err != nil || validateOnly {
 		return g, err
 	}
 	s.Store.Gateways.Put(change, g.GetName(), g, 0)
 	etag, err := s.commit(ctx, change, r, g)
 	g.Etag = etag
 	return g, err
-}
-
-// check refuses what would make two nodes or gateways fight.
-func (s *gatewayService) check(ctx context.Context, change *store.Change, g *gantryv1.Gateway) error {
-	if err := distinct(g.GetNodes()); err != nil {
-		return err
-	}
-	others, othersAt, err := s.Store.Gateways.List(ctx, "")
-	if err != nil {
-		return err
-	}
-	s.Store.Gateways.ExpectNoneSince(change, "", othersAt)
-	for _, o := range others {
-		switch {
-		case o.Name == g.GetName():
-			return fault.Exists("GATEWAY_EXISTS", "%s exists already", g.GetName())
-		case o.Value.GetVip() == g.GetVip():
-			return fault.Exists("VIP_TAKEN", "%s is the VIP of %s", g.GetVip(), o.Name)
-		case o.Value.GetVirtualRouterId() == g.GetVirtualRouterId():
-			return fault.Exists("VIRTUAL_ROUTER_ID_TAKEN", "virtual router id %d is that of %s", g.GetVirtualRouterId(), o.Name)
-		}
-	}
-	return nil
-}
-
-// distinct refuses two nodes of one name, address or priority.
-func distinct(nodes []*gantryv1.GatewayNode) error {
-	taken := map[any]string{}
-	for _, n := range nodes {
-		for _, key := range []any{n.GetName(), n.GetAddress(), n.GetAgentAddress(), n.GetPriority()} {
-			if other, ok := taken[key]; ok {
-				return fault.Invalid("GATEWAY_NODES_ALIKE", "nodes %s and %s share %v; each needs its own name, address, agent and priority", other, n.GetName(), key)
-			}
-			taken[key] = n.GetName()
-		}
-	}
-	return nil
 }
 
 func (s *gatewayService) GetGateway(ctx context.Context, r *gantryv1.GetGatewayRequest) (*gantryv1.Gateway, error) {
@@ -126,8 +95,18 @@ func (s *gatewayService) delete(ctx context.Context, r *gantryv1.DeleteGatewayRe
 			return fault.Precondition("GATEWAY_IN_USE", "%s uses %s; delete it first", route.Name, r.GetName())
 		}
 	}
+	streams, streamsAt, err := s.Store.StreamRoutes.List(ctx, "")
+	if err != nil {
+		return err
+	}
+	for _, route := range streams {
+		if route.Value.GetGateway() == r.GetName() {
+			return fault.Precondition("GATEWAY_IN_USE", "%s uses %s; delete it first", route.Name, r.GetName())
+		}
+	}
 	change := store.NewChange()
 	s.Store.Routes.ExpectNoneSince(change, "", routesAt)
+	s.Store.StreamRoutes.ExpectNoneSince(change, "", streamsAt)
 	s.Store.Gateways.Delete(change, item.Name, item.ModRevision)
 	_, err = s.Store.Commit(ctx, change)
 	return err

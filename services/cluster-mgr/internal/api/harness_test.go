@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"gantry.dev/pkg/grpcclient"
 	"gantry.dev/pkg/grpcserver"
 	"gantry.dev/pkg/mtls/mtlstest"
+	"gantry.dev/pkg/seal"
 	ipaasv1 "gantry.dev/proto/gen/gantry/ipaas/v1"
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
 	"gantry.dev/services/cluster-mgr/internal/api"
@@ -22,6 +24,7 @@ import (
 	"gantry.dev/services/cluster-mgr/internal/observe"
 	"gantry.dev/services/cluster-mgr/internal/planning"
 	"gantry.dev/services/cluster-mgr/internal/store"
+	"gantry.dev/services/cluster-mgr/internal/vault"
 	"github.com/prometheus/client_golang/prometheus"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
@@ -45,8 +48,9 @@ func node() *gantryv1.NodeCapacity {
 
 // viewer sees every registered cluster as healthy and empty, unless it is blind.
 type viewer struct {
-	store *store.Store
-	blind atomic.Bool
+	store  *store.Store
+	blind  atomic.Bool
+	agents atomic.Pointer[map[string]observe.AgentView]
 }
 
 func (v *viewer) View() observe.View {
@@ -55,6 +59,9 @@ func (v *viewer) View() observe.View {
 		return observe.View{}
 	}
 	out := observe.View{Clusters: map[string]observe.ClusterView{}}
+	if agents := v.agents.Load(); agents != nil {
+		out.Agents = *agents
+	}
 	for _, c := range list {
 		out.Clusters[c.Name] = observe.ClusterView{Cluster: c.Value}
 		if v.blind.Load() {
@@ -83,6 +90,8 @@ type harness struct {
 	t      *testing.T
 	etcd   *etcdtest.Server
 	store  *store.Store
+	vault  *vault.Vault
+	key    seal.Key
 	images images
 	conn   *grpc.ClientConn
 	ca     *mtlstest.CA
@@ -133,13 +142,17 @@ func (r *race) Txn(ctx context.Context) clientv3.Txn {
 	return r.KV.Txn(ctx)
 }
 
-func newHarness(t *testing.T) *harness {
+func newHarness(t *testing.T) *harness { return newHarnessWith(t, seal.New()) }
+
+// newHarnessWith seals secrets with a key.
+func newHarnessWith(t *testing.T, key seal.Key) *harness {
 	t.Helper()
-	h := &harness{t: t, etcd: etcdtest.Start(t), images: images{}, ca: mtlstest.New(t)}
+	h := &harness{t: t, etcd: etcdtest.Start(t), images: images{}, ca: mtlstest.New(t), key: key}
 	client := h.etcd.Client(t)
 	h.race, h.client = &race{KV: client.KV}, client
 	client.KV = h.race
 	h.store = store.New(client)
+	h.vault = vault.New(h.store, h.key)
 	pool := clusters.New(h.ca.Issue("cluster-mgr").Client)
 	t.Cleanup(pool.Close)
 	view := &viewer{store: h.store}
@@ -147,7 +160,7 @@ func newHarness(t *testing.T) *harness {
 	planner, err := planning.New(planning.Config{Store: h.store, Observer: view, Images: func(*gantryv1.Cluster, *gantryv1.App) (bool, string) { return true, "" }})
 	h.ok(err)
 	h.planner = &countingPlanner{Planner: planner}
-	services, err := api.New(api.Config{Store: h.store, Pool: pool, Observer: view, Resolve: h.images.resolve, Fitter: planner, Planner: h.planner, Logger: slog.New(slog.DiscardHandler)})
+	services, err := api.New(api.Config{Store: h.store, Pool: pool, Observer: view, Resolve: h.images.resolve, Fitter: planner, Planner: h.planner, Vault: h.vault, Logger: slog.New(slog.DiscardHandler)})
 	h.ok(err)
 	tlsConfig, err := h.ca.Issue("cluster-mgr").Server()
 	h.ok(err)
@@ -257,4 +270,12 @@ func web(change ...func(*gantryv1.AppSpec)) *gantryv1.App {
 
 func (h *harness) apply(app *gantryv1.App) (*gantryv1.App, error) {
 	return gantryv1.NewAppServiceClient(h.conn).UpdateApp(h.as("ann"), &gantryv1.UpdateAppRequest{App: app, AllowMissing: true})
+}
+
+// says checks that an error has these words.
+func (h *harness) says(err error, words string) {
+	h.t.Helper()
+	if err == nil || !strings.Contains(err.Error(), words) {
+		h.t.Errorf("got %v, want it to say %q", err, words)
+	}
 }

@@ -210,3 +210,47 @@ func TestADryMigrationIsNotStored(t *testing.T) {
 		h.refused(call(h.as("ann")), "PERMISSION_DENIED") // rule E1
 	}
 }
+
+// rule S1: of two who both saw that nothing runs, one is told what the other began.
+func TestWhoLosesTheRaceIsToldWhatRuns(t *testing.T) {
+	h := newHarness(t)
+	h.twoSites()
+	h.runs(web(), "clusters/site-a", 2)
+	service, operations := gantryv1.NewClusterServiceClient(h.conn), gantryv1.NewOperationServiceClient(h.conn)
+	planned, err := service.MigrateApps(h.admin(), &gantryv1.MigrateAppsRequest{Name: "clusters/site-a"})
+	h.ok(err)
+	begin := func(name, id string) error {
+		_, err := service.SwitchTraffic(h.admin(), &gantryv1.SwitchTrafficRequest{Name: name, ToPercent: 50, RequestId: id})
+		return err
+	}
+	stop := func() {
+		list, err := operations.ListOperations(h.admin(), &gantryv1.ListOperationsRequest{})
+		h.ok(err)
+		for _, o := range list.GetOperations() {
+			if !o.GetDone() && o.GetName() != planned.GetName() {
+				_, err := operations.CancelOperation(h.admin(), &gantryv1.CancelOperationRequest{Name: o.GetName()})
+				h.ok(err)
+			}
+		}
+	}
+	for name, call := range map[string]func() error{
+		"a start":                   func() error { return begin("clusters/site-b", "") },
+		"a start with a request id": func() error { return begin("clusters/site-b", "mine") },
+		"an approval": func() error {
+			_, err := operations.ApproveOperation(h.admin(), &gantryv1.ApproveOperationRequest{Name: planned.GetName()})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h.meanwhile(func() { h.ok(begin("clusters/site-a", "")) })
+			h.refused(call(), "OPERATION_RUNNING")
+			stop()
+		})
+	}
+	h.meanwhile(func() {
+		_, err := operations.CancelOperation(h.admin(), &gantryv1.CancelOperationRequest{Name: planned.GetName()})
+		h.ok(err)
+	})
+	_, err = operations.CancelOperation(h.admin(), &gantryv1.CancelOperationRequest{Name: planned.GetName()})
+	h.refused(err, "OPERATION_ENDED")
+}

@@ -36,9 +36,7 @@ func (s *operationService) ApproveOperation(ctx context.Context, r *gantryv1.App
 
 // ReverseOperation starts a new operation that takes a finished one back.
 func (s *operationService) ReverseOperation(ctx context.Context, r *gantryv1.ReverseOperationRequest) (*longrunningpb.Operation, error) {
-	return s.startOnce(ctx, r, func() (*longrunningpb.Operation, error) {
-		return s.Planner.Reverse(ctx, r, user(ctx).User)
-	})
+	return s.startOnce(ctx, r, func() (*longrunningpb.Operation, error) { return s.Planner.Reverse(ctx, r, user(ctx).User) })
 }
 
 func (s *operationService) CancelOperation(ctx context.Context, r *gantryv1.CancelOperationRequest) (*longrunningpb.Operation, error) {
@@ -59,11 +57,7 @@ func (s *operationService) cancel(ctx context.Context, name string) (*longrunnin
 
 // turn changes the state of an operation.
 func (s *operationService) turn(ctx context.Context, name string, change func(fleet.Operation) error) (*longrunningpb.Operation, error) {
-	item, err := s.Store.Operations.Get(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	o, err := fleet.Unpack(item)
+	o, err := fleet.GetOperation(ctx, s.Store, name)
 	if err != nil {
 		return nil, err
 	}

@@ -110,10 +110,21 @@ func (s *projectService) delete(ctx context.Context, r *gantryv1.DeleteProjectRe
 	if err != nil {
 		return err
 	}
-	if len(apps)+len(routes) > 0 {
-		return fault.Precondition("PROJECT_NOT_EMPTY", "%s has %d apps and %d routes; delete them first", r.GetName(), len(apps), len(routes))
+	secrets, secretsAt, err := s.Store.Secrets.List(ctx, r.GetName()+"/")
+	if err != nil {
+		return err
+	}
+	volumes, volumesAt, err := s.Store.Volumes.List(ctx, r.GetName()+"/")
+	if err != nil {
+		return err
+	}
+	if len(apps)+len(routes)+len(secrets)+len(volumes) > 0 {
+		return fault.Precondition("PROJECT_NOT_EMPTY", "%s has %d apps, %d routes, %d secrets and %d volumes; delete them first",
+			r.GetName(), len(apps), len(routes), len(secrets), len(volumes))
 	}
 	change := store.NewChange()
+	s.Store.Secrets.ExpectNoneSince(change, r.GetName()+"/", secretsAt)
+	s.Store.Volumes.ExpectNoneSince(change, r.GetName()+"/", volumesAt)
 	s.Store.Apps.ExpectNoneSince(change, r.GetName()+"/", appsAt)
 	s.Store.Routes.ExpectNoneSince(change, r.GetName()+"/", routesAt)
 	s.Store.Projects.Delete(change, item.Name, item.ModRevision)

@@ -6,8 +6,8 @@ import (
 	"strings"
 
 	"gantry.dev/pkg/fault"
-	"gantry.dev/pkg/names"
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
+	"gantry.dev/services/cluster-mgr/internal/fleet"
 	"gantry.dev/services/cluster-mgr/internal/store"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -23,9 +23,19 @@ type release struct {
 	// Spec and wanted replicas before the change; nil: a new app.
 	before        *gantryv1.AppSpec
 	desiredBefore int
-	// Digest and number of the release that is repeated; empty: none.
+	// Digest of the image; empty: that which the registries have now.
 	digest string
-	of     int32
+	// Number of the release that is repeated, and its versions of secrets; 0:
+	// none.
+	of       int32
+	versions map[string]string
+	// A new release although the spec is the same.
+	renewed bool
+}
+
+// anew tells whether other pods are wanted than before.
+func (r release) anew() bool {
+	return r.before == nil || r.of > 0 || r.renewed || !sameTemplate(r.before, r.app.GetSpec())
 }
 
 // release checks an app and stores it, with a new release when what runs in a
@@ -40,16 +50,10 @@ func (s *appService) release(ctx context.Context, r mutation, next release, vali
 	}
 	app := next.app
 	app.Etag = ""
-	if next.before == nil || next.of > 0 || !sameTemplate(next.before, app.GetSpec()) {
-		digest, err := s.digest(ctx, next)
-		if err != nil {
+	if next.anew() {
+		if err := s.number(ctx, change, next); err != nil {
 			return nil, err
 		}
-		app.Status = &gantryv1.AppStatus{Release: app.GetStatus().GetRelease() + 1, Digest: digest}
-		s.Store.Releases.Put(change, releaseName(app.GetName(), app.GetStatus().GetRelease()), &gantryv1.Release{
-			Name: releaseName(app.GetName(), app.GetStatus().GetRelease()), Number: app.GetStatus().GetRelease(), Spec: app.GetSpec(),
-			Digest: digest, CreatedBy: user(ctx).User, CreateTime: timestamppb.Now(), RollbackOf: next.of,
-		}, 0)
 	}
 	if next.grows() {
 		if err := s.fits(ctx, app, next.assignment.Value.Desired); err != nil {
@@ -70,7 +74,28 @@ func (s *appService) release(ctx context.Context, r mutation, next release, vali
 	}
 	shown := s.view(store.Item[*gantryv1.App]{Name: app.GetName(), Value: app}, next.assignment.Value)
 	shown.Etag = etag
-	return shown, nil
+	return shown, s.led(ctx, shown)
+}
+
+// number gives an app its next release, with the image and the versions of the
+// secrets that it takes.
+func (s *appService) number(ctx context.Context, change *store.Change, next release) error {
+	versions, err := s.materials(ctx, change, next)
+	if err != nil {
+		return err
+	}
+	digest, err := s.digest(ctx, next)
+	if err != nil {
+		return err
+	}
+	number := next.app.GetStatus().GetRelease() + 1
+	next.app.Status = &gantryv1.AppStatus{Release: number, Digest: digest}
+	name := store.ReleaseName(next.app.GetName(), number)
+	s.Store.Releases.Put(change, name, &gantryv1.Release{
+		Name: name, Number: number, Spec: next.app.GetSpec(), Digest: digest, SecretVersions: versions,
+		CreatedBy: user(ctx).User, CreateTime: timestamppb.Now(), RollbackOf: next.of,
+	}, 0)
+	return nil
 }
 
 // grows tells whether a change needs room that the app does not have. What
@@ -79,22 +104,20 @@ func (s *appService) release(ctx context.Context, r mutation, next release, vali
 func (r release) grows() bool {
 	return r.before == nil || r.assignment.Value.Desired > r.desiredBefore ||
 		!proto.Equal(r.before.GetResources(), r.app.GetSpec().GetResources()) ||
-		!proto.Equal(r.before.GetPlacement(), r.app.GetSpec().GetPlacement())
+		!proto.Equal(r.before.GetPlacement(), r.app.GetSpec().GetPlacement()) ||
+		!slices.Equal(fleet.VolumeNames(r.before), fleet.VolumeNames(r.app.GetSpec()))
 }
 
 // checkRoutes refuses to take away a port that a route leads to, also one that
 // is made meanwhile.
 func (s *appService) checkRoutes(ctx context.Context, change *store.Change, app *gantryv1.App) error {
-	project := names.Parent(app.GetName()) + "/"
-	routes, routesAt, err := s.Store.Routes.List(ctx, project)
+	leads, err := s.leadingTo(ctx, change, app.GetName())
 	if err != nil {
 		return err
 	}
-	s.Store.Routes.ExpectNoneSince(change, project, routesAt)
-	for _, r := range routes {
-		has := slices.ContainsFunc(app.GetSpec().GetPorts(), func(p *gantryv1.Port) bool { return p.GetPort() == r.Value.GetPort() })
-		if r.Value.GetApp() == app.GetName() && !has {
-			return fault.Precondition("PORT_IN_USE", "%s leads to port %d of %s; change or delete it first", r.Name, r.Value.GetPort(), app.GetName())
+	for _, l := range leads {
+		if !hasPort(app, l.port) {
+			return fault.Precondition("PORT_IN_USE", "%s leads to port %d of %s; change or delete it first", l.from, l.port, app.GetName())
 		}
 	}
 	return nil

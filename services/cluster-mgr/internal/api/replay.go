@@ -27,7 +27,7 @@ func (s *appService) once(ctx context.Context, r mutation, change func() (*gantr
 func (s *appService) replay(ctx context.Context, kept *gantryv1.App) (*gantryv1.App, error) {
 	if len(kept.GetSpec().GetFiles()) > 0 {
 		// Nobody is served worse when the release has gone with its app.
-		of, err := s.Store.Releases.GetMany(ctx, []string{releaseName(kept.GetName(), kept.GetStatus().GetRelease())})
+		of, err := s.Store.Releases.GetMany(ctx, []string{store.ReleaseName(kept.GetName(), kept.GetStatus().GetRelease())})
 		if err != nil {
 			return nil, err
 		}

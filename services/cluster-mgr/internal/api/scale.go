@@ -54,7 +54,7 @@ func (s *appService) rollback(ctx context.Context, r *gantryv1.RollbackAppReques
 	if err != nil {
 		return nil, err
 	}
-	old, err := s.Store.Releases.Get(ctx, releaseName(r.GetName(), r.GetRelease()))
+	old, err := s.Store.Releases.Get(ctx, store.ReleaseName(r.GetName(), r.GetRelease()))
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (s *appService) rollback(ctx context.Context, r *gantryv1.RollbackAppReques
 	keepSize(next.GetSpec(), item.Value.GetSpec())
 	return s.release(ctx, r, release{
 		app: next, revision: item.ModRevision, assignment: assignment, before: item.Value.GetSpec(), desiredBefore: assignment.Value.Desired,
-		digest: old.Value.GetDigest(), of: r.GetRelease(),
+		digest: old.Value.GetDigest(), of: r.GetRelease(), versions: old.Value.GetSecretVersions(),
 	}, false)
 }
 
@@ -97,13 +97,16 @@ func (s *appService) rebalance(ctx context.Context, r *gantryv1.RebalanceAppRequ
 	if r.GetValidateOnly() {
 		shown := s.view(item, assignment.Value)
 		divided(shown, plan)
-		return shown, nil
+		return shown, s.led(ctx, shown)
 	}
 	change := store.NewChange()
 	s.Store.Apps.Expect(change, item.Name, item.ModRevision)
 	assignment.Value.Rebalance = true
 	s.Store.Assignments.Put(change, item.Name, assignment.Value, assignment.ModRevision)
 	shown := s.view(item, assignment.Value)
+	if err := s.led(ctx, shown); err != nil {
+		return nil, err
+	}
 	_, err = s.commit(ctx, change, r, withoutFiles(shown))
 	return shown, err
 }

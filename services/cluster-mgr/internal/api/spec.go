@@ -36,7 +36,7 @@ func wellFormed(spec *gantryv1.AppSpec) error {
 		return err
 	}
 	for _, rule := range []func(*gantryv1.AppSpec) error{
-		portRules, envRules, resourceRules, fileRules, singleRules, placementRules, autoscaleRules,
+		portRules, envRules, resourceRules, mountRules, singleRules, placementRules, autoscaleRules,
 	} {
 		if err := rule(spec); err != nil {
 			return err

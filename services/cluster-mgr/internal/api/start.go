@@ -22,16 +22,17 @@ const (
 // startOnce starts an operation unless the request id has started one. Since
 // operations are stored by whoever plans them, the id is taken first and the
 // answer put in its place; should this process die in between, the id is free
-// again after a minute.
+// again after a minute. A start that loses a race is made anew and then says
+// what it lost against.
 func (s *Services) startOnce(ctx context.Context, r mutation, start func() (*longrunningpb.Operation, error)) (*longrunningpb.Operation, error) {
 	if r.GetRequestId() == "" {
-		return start()
+		return again(ctx, start)
 	}
 	taken, first, err := s.take(ctx, r)
 	if err != nil || first != nil {
 		return first, err
 	}
-	o, err := start()
+	o, err := again(ctx, start)
 	if endErr := s.closeStart(ctx, r, taken, o, err); err == nil && endErr != nil {
 		s.Logger.Warn("the answer to a request is not kept; a retry starts it anew", "operation", o.GetName(), "error", endErr)
 	}

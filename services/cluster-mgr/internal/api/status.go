@@ -22,7 +22,8 @@ func (s *appService) shown(ctx context.Context, item store.Item[*gantryv1.App]) 
 	if err != nil && !fault.Is(err, fault.KindNotFound) {
 		return nil, err
 	}
-	return s.view(item, assignment.Value), nil
+	app := s.view(item, assignment.Value)
+	return app, s.led(ctx, app)
 }
 
 // allShown is shown for many apps, with one read for all of them.
@@ -35,19 +36,29 @@ func (s *appService) allShown(ctx context.Context, items []store.Item[*gantryv1.
 	if err != nil {
 		return nil, err
 	}
-	return s.views(items, assignments), nil
+	shares, _, err := s.Store.Shares.Fresh(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.views(items, assignments, shares), nil
 }
 
-// views joins apps with their assignments, those that have one.
-func (s *appService) views(items []store.Item[*gantryv1.App], assignments []store.Item[store.Assignment]) []*gantryv1.App {
+// views joins apps with their assignments and shares, those that have some.
+func (s *appService) views(items []store.Item[*gantryv1.App], assignments []store.Item[store.Assignment], shares []store.Item[store.TrafficShares]) []*gantryv1.App {
 	of := make(map[string]store.Assignment, len(assignments))
 	for _, a := range assignments {
 		of[a.Name] = a.Value
 	}
+	led := make(map[string]store.TrafficShares, len(shares))
+	for _, r := range shares {
+		led[r.Name] = r.Value
+	}
 	seen, now := s.Observer.View(), time.Now()
 	out := make([]*gantryv1.App, 0, len(items))
 	for _, item := range items {
-		out = append(out, viewOf(item, of[item.Name], seen, now))
+		app := viewOf(item, of[item.Name], seen, now)
+		app.Status.TrafficShares = shownShares(led[item.Name])
+		out = append(out, app)
 	}
 	return out
 }

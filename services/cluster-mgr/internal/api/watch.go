@@ -148,12 +148,16 @@ func (w *appWatch) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	shares, _, err := w.Store.Shares.Fresh(ctx)
+	if err != nil {
+		return err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if revision < w.seen {
 		return nil
 	}
-	for _, app := range w.views(items, assignments) {
+	for _, app := range w.views(items, assignments, shares) {
 		if err := w.put(app); err != nil {
 			return err
 		}

@@ -11,12 +11,14 @@ import (
 	"gantry.dev/pkg/etcdkv"
 	"gantry.dev/pkg/grpcserver"
 	"gantry.dev/pkg/leader"
+	"gantry.dev/pkg/seal"
 	"gantry.dev/pkg/serve"
 	"gantry.dev/services/cluster-mgr/internal/alert"
 	"gantry.dev/services/cluster-mgr/internal/api"
 	"gantry.dev/services/cluster-mgr/internal/autoscaler"
 	"gantry.dev/services/cluster-mgr/internal/clusters"
 	"gantry.dev/services/cluster-mgr/internal/health"
+	"gantry.dev/services/cluster-mgr/internal/metrics"
 	"gantry.dev/services/cluster-mgr/internal/observe"
 	"gantry.dev/services/cluster-mgr/internal/operations"
 	"gantry.dev/services/cluster-mgr/internal/planning"
@@ -24,13 +26,14 @@ import (
 	"gantry.dev/services/cluster-mgr/internal/reconcile"
 	"gantry.dev/services/cluster-mgr/internal/registry"
 	"gantry.dev/services/cluster-mgr/internal/store"
+	"gantry.dev/services/cluster-mgr/internal/vault"
 	"gantry.dev/services/cluster-mgr/internal/watchdog"
 	"github.com/prometheus/client_golang/prometheus"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"golang.org/x/sync/errgroup"
 )
 
-// Config of an instance; every field but the last is required.
+// Config of an instance; every field but the last two is required.
 type Config struct {
 	serve.Common
 	// Name of this instance, shown as the leader's.
@@ -41,6 +44,8 @@ type Config struct {
 	AutoscaleInterval time.Duration
 	// How often a pod's metrics are renewed at the latest.
 	SampleInterval time.Duration
+	// Over which time the use of nodes is measured for placement.
+	UseWindow time.Duration
 	// Time between two verdicts about the clusters.
 	HealthInterval time.Duration
 	// Thresholds of the verdicts; zeros are the defaults.
@@ -49,6 +54,8 @@ type Config struct {
 	FailBackAfter time.Duration
 	// URLs of the Alertmanagers that are told about alarms; none: nobody is.
 	Alertmanagers []string
+	// File of the key that secrets are sealed with; empty: there are none.
+	SecretKey string
 }
 
 // instance is what the API and the loops share.
@@ -56,13 +63,18 @@ type instance struct {
 	Config
 	etcd     *clientv3.Client
 	store    *store.Store
+	vault    *vault.Vault
 	pool     *clusters.Pool
 	observer *observe.Observer
-	images   *images
-	planner  *planning.Planner
-	scaled   *prometheus.CounterVec
-	rounds   prometheus.Histogram
-	leading  prometheus.Gauge
+	// Of the observer's questions to Prometheus.
+	source *metrics.Source
+	images *images
+	// One for all, so that questions are shared.
+	registries *registry.Registries
+	planner    *planning.Planner
+	scaled     *prometheus.CounterVec
+	rounds     prometheus.Histogram
+	leading    prometheus.Gauge
 }
 
 // Run serves and, while it leads, decides, until ctx ends.
@@ -76,6 +88,7 @@ func Run(ctx context.Context, c Config) error {
 	}
 	defer i.etcd.Close()
 	defer i.pool.Close()
+	defer i.source.Close()
 	server, err := i.server()
 	if err != nil {
 		return err
@@ -97,19 +110,44 @@ func newInstance(c Config) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
+	key, err := secretKey(c.SecretKey)
+	if err != nil {
+		return nil, err
+	}
 	etcd, err := etcdkv.Dial(c.Etcd, tlsConfig)
 	if err != nil {
 		return nil, err
 	}
 	i := &instance{Config: c, etcd: etcd, store: store.New(etcd), pool: clusters.New(c.TLS.Client), scaled: autoscaler.NewCounter(), rounds: autoscaler.NewHistogram()}
+	i.vault = vault.New(i.store, key)
 	i.leading = prometheus.NewGauge(prometheus.GaugeOpts{Name: "gantry_leading", Help: "1 while this instance leads."})
 	c.Registry.MustRegister(i.scaled, i.rounds, i.leading)
-	i.images = newImages(registry.Resolve)
-	if i.observer, err = observe.New(observe.Config{Store: i.store, Pool: i.pool, Logger: c.Logger}); err != nil {
+	if i.registries, err = registry.New(); err != nil {
+		return nil, err
+	}
+	i.images = newImages(i.registries.Resolve)
+	i.source = metrics.New(c.SampleInterval)
+	meter, err := metrics.NewNodeMeter(i.source, c.UseWindow)
+	if err != nil {
+		return nil, fmt.Errorf("--use-window: %w", err)
+	}
+	if i.observer, err = observe.New(observe.Config{Store: i.store, Pool: i.pool, Logger: c.Logger, Meter: meter}); err != nil {
 		return nil, err
 	}
 	i.planner, err = planning.New(planning.Config{Store: i.store, Observer: i.observer, Images: i.images.there, FailBackAfter: c.FailBackAfter})
 	return i, err
+}
+
+// secretKey reads the key of a file; the zero key without one.
+func secretKey(path string) (seal.Key, error) {
+	if path == "" {
+		return seal.Key{}, nil
+	}
+	key, err := seal.Read(path)
+	if err != nil {
+		return seal.Key{}, fmt.Errorf("--secret-key: %w", err)
+	}
+	return key, nil
 }
 
 func (i *instance) server() (*grpcserver.Server, error) {
@@ -121,10 +159,12 @@ func (i *instance) server() (*grpcserver.Server, error) {
 		Store:    i.store,
 		Pool:     i.pool,
 		Observer: i.observer,
-		Resolve:  registry.Resolve,
+		Resolve:  i.registries.Resolve,
 		Fitter:   i.planner,
 		Planner:  i.planner,
+		Vault:    i.vault,
 		Logger:   i.Logger,
+		Unserved: unserved(),
 	})
 	if err != nil {
 		return nil, err
@@ -143,6 +183,10 @@ func (i *instance) server() (*grpcserver.Server, error) {
 	services.Register(server.Registrar())
 	return server, nil
 }
+
+// unserved are the rules of routes that ingress-agent does not serve in this
+// version. It quarantines routes that have them, so nobody is let in by one.
+func unserved() []string { return []string{"tls", "protocol", "cors", "sticky", "canaries"} }
 
 // lead runs every loop for one term; the first that fails ends it.
 func (i *instance) lead(ctx context.Context, term leader.Term) error {
@@ -169,11 +213,11 @@ func (i *instance) loops(term leader.Term) ([]loop, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watchdog: %w", err)
 	}
-	reconciler, err := reconcile.New(reconcile.Config{Store: i.store, Pool: i.pool, Observer: i.observer, Images: i.images.there, Logger: i.Logger}, term)
+	reconciler, err := reconcile.New(reconcile.Config{Store: i.store, Pool: i.pool, Observer: i.observer, Images: i.images.there, Vault: i.vault, Logger: i.Logger}, term)
 	if err != nil {
 		return nil, err
 	}
-	publisher, err := publish.New(i.store, term, i.Logger)
+	publisher, err := publish.New(i.store, i.vault, term, i.Logger)
 	if err != nil {
 		return nil, err
 	}

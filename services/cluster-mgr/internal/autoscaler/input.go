@@ -49,10 +49,11 @@ func (l *Loop) input(r round, app *gantryv1.App) (autoscale.Input, memory, error
 		return autoscale.Input{}, memory{}, err
 	}
 	last := l.memory[app.GetName()]
+	schedules := last.schedules.of(app.GetSpec().GetAutoscale())
 	in := autoscale.Input{
 		App:                   app.GetName(),
 		NowUnix:               r.now.Unix(),
-		Policy:                policy(app.GetSpec().GetAutoscale(), r.now),
+		Policy:                policy(app.GetSpec().GetAutoscale(), schedules.plan, r.now),
 		Current:               r.Assignments[app.GetName()].Value.Desired,
 		History:               last.history,
 		HoldSinceUnix:         last.holdSince,
@@ -61,7 +62,7 @@ func (l *Loop) input(r round, app *gantryv1.App) (autoscale.Input, memory, error
 		EvalIntervalSeconds:   l.Interval.Seconds(),
 		FrozenReason:          l.frozen(r.Snapshot, app),
 	}
-	next := memory{}
+	next := memory{schedules: schedules}
 	traffic, known := r.traffic[app.GetName()]
 	in.Traffic, next.heard = last.heard.listen(traffic, known, r.unknown, r.now)
 	for _, m := range app.GetSpec().GetAutoscale().GetMetrics() {
@@ -160,9 +161,23 @@ func metric(m *gantryv1.ScaleMetric) autoscale.Metric {
 	return autoscale.Metric{Name: "CPU", TargetPercent: float64(m.GetTargetPercent())}
 }
 
+// schedules of a policy, read once: an app that has not changed has the same
+// policy in each snapshot.
+type schedules struct {
+	policy *gantryv1.Autoscale
+	plan   schedule.Plan
+}
+
+func (s schedules) of(policy *gantryv1.Autoscale) schedules {
+	if s.policy == policy {
+		return s
+	}
+	return schedules{policy, schedule.Read(fleet.Schedules(policy))}
+}
+
 // policy is an app's policy with the bounds that hold now.
-func policy(a *gantryv1.Autoscale, now time.Time) autoscale.Policy {
-	bounds := schedule.At(fleet.Schedules(a), int(a.GetMinReplicas()), int(a.GetMaxReplicas()), now)
+func policy(a *gantryv1.Autoscale, schedules schedule.Plan, now time.Time) autoscale.Policy {
+	bounds := schedules.At(int(a.GetMinReplicas()), int(a.GetMaxReplicas()), now)
 	return autoscale.Policy{
 		Min:              bounds.Min,
 		Max:              bounds.Max,

@@ -81,6 +81,7 @@ type memory struct {
 	holdSince int64
 	growths   []autoscale.Growth
 	heard     heard
+	schedules schedules
 	// It has no replica: a held request wakes it at once.
 	asleep bool
 }
@@ -190,22 +191,39 @@ func (l *Loop) decide(r round, app *gantryv1.App) (move, error) {
 // operations.
 const batch = 40
 
-// store writes the changed numbers, many in a transaction. Where somebody else
-// changed one of them meanwhile, the others of its batch go one by one. A
-// steady app costs no write.
+// tries bounds how often numbers are stored anew in a round.
+const tries = 3
+
+// store writes the changed numbers, many in a transaction. A steady app costs
+// no write.
 func (l *Loop) store(ctx context.Context, s fleet.Snapshot, scaled []move) error {
 	var failed error
 	for some := range slices.Chunk(scaled, batch) {
-		err := l.commit(ctx, s, some)
-		if fault.HasReason(err, "CHANGED_MEANWHILE") && len(some) > 1 {
-			err = nil
-			for _, m := range some {
-				err = errors.Join(err, l.commit(ctx, s, []move{m}))
-			}
-		}
-		failed = errors.Join(failed, err)
+		failed = errors.Join(failed, l.storeBatch(ctx, s, some))
 	}
 	return failed
+}
+
+// storeBatch writes numbers in one transaction. Meanwhile the reconciler may
+// have written where an app's replicas are: that is no reason to wait for the
+// next round. An app that is different now, or whose number somebody else has
+// changed, is left to it.
+func (l *Loop) storeBatch(ctx context.Context, s fleet.Snapshot, moves []move) error {
+	err := l.commit(ctx, s, moves)
+	for try := 1; try < tries && fault.HasReason(err, "CHANGED_MEANWHILE"); try++ {
+		now, failed := fleet.Load(ctx, l.Store, s.View)
+		if failed != nil {
+			return errors.Join(err, failed)
+		}
+		moves = slices.DeleteFunc(slices.Clone(moves), func(m move) bool {
+			return now.Assignments[m.in.App].Value.Desired != m.in.Current || now.Revision(m.in.App) != s.Revision(m.in.App)
+		})
+		if len(moves) == 0 {
+			return nil
+		}
+		err = l.commit(ctx, now, moves)
+	}
+	return err
 }
 
 func (l *Loop) commit(ctx context.Context, s fleet.Snapshot, moves []move) error {
@@ -215,6 +233,7 @@ func (l *Loop) commit(ctx context.Context, s fleet.Snapshot, moves []move) error
 		next := item.Value
 		next.Desired = m.out.Desired
 		decision.Autoscale(m.in, m.out).Epoch(l.term.Epoch).Put(l.Store, change)
+		l.Store.Apps.Expect(change, m.in.App, s.Revision(m.in.App))
 		l.Store.Assignments.Put(change, m.in.App, next, item.ModRevision)
 	}
 	if _, err := l.Store.Commit(ctx, change); err != nil {

@@ -47,6 +47,11 @@ func Placement(in placement.Input, out placement.Plan) Record {
 		from += s.From
 		r.d.Reasons = append(r.d.Reasons, s.Reason)
 	}
+	for _, c := range in.Clusters {
+		if c.Use != "" {
+			r.d.Reasons = append(r.d.Reasons, "use of "+c.Name+": "+c.Use)
+		}
+	}
 	r.d.From, r.d.To = strconv.Itoa(from), strconv.Itoa(out.Total())
 	return r
 }

@@ -8,6 +8,11 @@ import "slices"
 // before what it needs is there again (rule C2).
 func Abort(p Plan, done int) []Step {
 	did := steps(p.Steps[:min(max(done, 0)+1, len(p.Steps))])
+	if p.Kind == KindShiftTraffic {
+		back := steps{}
+		back.share(p.App, p.Former)
+		return back
+	}
 	if did.has(StepAdmit) {
 		return leaveAbort(p, did)
 	}
@@ -27,6 +32,7 @@ func comeBackAbort(p Plan, did steps) []Step {
 		s.place(of(p.Reverse, StepPlace).part(func(_, app string) bool { return !slices.Contains(p.fenced(), app) }))
 	}
 	s.restore(did)
+	s.reshare(did)
 	s.unfence(did)
 	if grown {
 		s.release(p.Cluster, of(p.Reverse, StepRelease).apps())
@@ -39,6 +45,7 @@ func leaveAbort(p Plan, did steps) []Step {
 	s := steps{}
 	s.place(of(p.Reverse, StepPlace).part(func(_, app string) bool { return !slices.Contains(p.fenced(), app) }))
 	s.restore(did)
+	s.reshare(did)
 	s.unfence(did)
 	s.add(StepEvacuate, p.Cluster, "close %s again", p.Cluster)
 	return s

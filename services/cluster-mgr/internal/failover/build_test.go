@@ -34,6 +34,9 @@ func text(list []Step) []string {
 	out := []string{}
 	for _, s := range list {
 		line := string(s.Kind) + " " + s.Cluster
+		if s.Kind == StepSetShares {
+			line = string(s.Kind) + " " + division(s.Shares)
+		}
 		if s.Kind == StepSetTraffic {
 			line += fmt.Sprintf(" %d", s.TrafficPercent)
 		}
@@ -65,6 +68,8 @@ type world struct {
 	now      int64
 	traffic  map[string]int
 	closed   map[string]bool
+	shares   []Share
+	serving  []Serving
 	assigned map[spot]int
 	ready    map[spot]int
 	singles  map[string]bool
@@ -82,7 +87,7 @@ type spot struct{ cluster, app string }
 func newWorld(p Plan) *world {
 	w := &world{
 		plan: p, now: 1_790_000_000, traffic: map[string]int{}, closed: map[string]bool{},
-		assigned: map[spot]int{}, ready: map[spot]int{}, singles: map[string]bool{},
+		assigned: map[spot]int{}, ready: map[spot]int{}, singles: map[string]bool{}, shares: p.Former,
 	}
 	for _, m := range p.Moves {
 		if m.Single {
@@ -103,6 +108,9 @@ func (w *world) see() Observation {
 		for _, a := range s.Assignments {
 			o.Fences = append(o.Fences, Fence{Cluster: s.Cluster, App: a.App, Pods: w.ready[spot{s.Cluster, a.App}]})
 		}
+	}
+	if w.plan.Kind == KindShiftTraffic {
+		o.Shift = &Shifting{Shares: w.shares, Clusters: w.serving}
 	}
 	if w.observe != nil {
 		w.observe(&o)
@@ -134,6 +142,8 @@ func (w *world) do(s Step) {
 	switch s.Kind {
 	case StepSetTraffic:
 		w.traffic[s.Cluster] = s.TrafficPercent
+	case StepSetShares:
+		w.shares = s.Shares
 	case StepEvacuate:
 		w.closed[s.Cluster] = true
 	case StepAdmit:

@@ -96,8 +96,8 @@ func (a App) missing() []string {
 	slices.SortFunc(here, func(x, y Here) int { return cmp.Compare(x.Cluster, y.Cluster) })
 	var out []string
 	for _, h := range here {
-		if len(h.Missing) > 0 {
-			out = append(out, fmt.Sprintf("%s cannot go to %s: it lacks %s", a.Name, h.Cluster, strings.Join(h.Missing, ", ")))
+		for _, missing := range h.Missing {
+			out = append(out, fmt.Sprintf("%s cannot go to %s: %s is not in %s", a.Name, h.Cluster, missing, h.Cluster))
 		}
 	}
 	return out

@@ -9,8 +9,9 @@ import (
 const defaultStabilize = 300
 
 // FailBack plans to bring replicas and traffic back to a cluster that has been healthy long enough.
-// An app gets back what the cluster had (Home) or, where that is not known, its share of a fresh
-// division; either way nothing else moves. Apps of class single stay where they are: a migration
+// What was moved away comes back from where it went (Left), if that still holds; else an app gets back
+// what the cluster had (Home) or, where that is not known, its share of a fresh division. Nothing else
+// moves. Apps of class single stay where they are: a migration
 // moves them, by name.
 func FailBack(in FailBackInput) Plan {
 	b := newBuilder(KindFailBack, in.Cluster, in.Clusters, in.Guard)
@@ -19,7 +20,7 @@ func FailBack(in FailBackInput) Plan {
 		return b.plan
 	}
 	for _, app := range byPriority(replicated(in.Apps)) {
-		b.bringBack(app)
+		b.bringBack(app, in.lent(app))
 	}
 	var s steps
 	s.add(StepAdmit, c.Name, "open %s to replicas again", c.Name)
@@ -48,7 +49,7 @@ func (b *builder) stable(in FailBackInput) bool {
 	return false
 }
 
-func (b *builder) bringBack(app App) {
+func (b *builder) bringBack(app App, lent map[string]int) {
 	here, listed := app.in(b.plan.Cluster)
 	if !listed {
 		return
@@ -56,29 +57,20 @@ func (b *builder) bringBack(app App) {
 	for _, m := range here.Missing {
 		b.problem("%s stays where it is: %s lacks %s", app.Name, b.plan.Cluster, m)
 	}
+	if len(app.Shares) > 0 && !app.ledTo(b.plan.Cluster) {
+		b.problem("%s stays where it is: its requests are led elsewhere by shares (%s)", app.Name, division(app.Shares))
+		return
+	}
 	if len(here.Missing) > 0 {
 		return
 	}
-	p := placement.Decide(b.homecoming(app, here))
+	p := placement.Decide(b.homecoming(app, here, lent))
 	if p.Shortfall != nil {
 		b.problem("%s stays where it is: %s", app.Name, p.Shortfall.Sentence)
 		return
 	}
 	b.fleet.reserve(p, app.PerReplica)
 	b.record(app, p, here)
-}
-
-// homecoming is the placement that gives the cluster what it is due and moves nothing else.
-func (b *builder) homecoming(app App, here Here) placement.Input {
-	due := here.Home
-	if due <= 0 {
-		anew := b.open(b.fleet.input(app))
-		anew.Rebalance = true
-		due = placement.Decide(anew).Replicas(b.plan.Cluster)
-	}
-	in := b.open(only(b.fleet.input(app)))
-	due = max(min(due, in.Desired), here.Replicas)
-	return amend(in, b.plan.Cluster, func(c *placement.Cluster) { c.Min, c.Max = due, due })
 }
 
 // open makes the cluster one that takes replicas again, whatever it is now.

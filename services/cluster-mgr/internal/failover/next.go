@@ -60,19 +60,32 @@ type Observation struct {
 	Fences []Fence `json:"fences,omitempty"`
 	// NoGateways: no load balancer node is registered, so none has to serve anything.
 	NoGateways bool `json:"no_gateways,omitempty"`
-	// Agents is the number of load balancer nodes that are alive, AgentsServing of those that serve
-	// the newest generation.
+	// Agents is the number of load balancer nodes that have to serve the newest generation, and
+	// AgentsServing of those that do: all that answer, and those that do not but may hold a VIP.
 	Agents        int `json:"agents"`
 	AgentsServing int `json:"agents_serving"`
+	// Behind are sentences about nodes that do not serve it yet, Silent about those that do not answer
+	// and need not, because others hold their VIPs.
+	Behind []string `json:"behind,omitempty"`
+	Silent []string `json:"silent,omitempty"`
 	// ErrorPercent is the share of requests answered 5xx by the clusters that take over, over the
 	// Requests since the last weight step; BaselinePercent is the share before the first.
 	ErrorPercent    float64 `json:"error_percent"`
 	BaselinePercent float64 `json:"baseline_percent"`
 	Requests        int64   `json:"requests"`
+	// Shift is of SHIFT_TRAFFIC only; nil: the app does not exist any more.
+	Shift *Shifting `json:"shift,omitempty"`
 	// FrozenReason, when set, pauses everything (rule C3).
 	FrozenReason string `json:"frozen_reason,omitempty"`
 	// Cancelled by a person.
 	Cancelled bool `json:"cancelled,omitempty"`
+}
+
+// NextInput is everything that going on with a plan depends on.
+type NextInput struct {
+	Plan        Plan        `json:"plan"`
+	Progress    Progress    `json:"progress"`
+	Observation Observation `json:"observation"`
 }
 
 // Decision is what to do next.
@@ -123,6 +136,13 @@ func Asking(p Plan, at Progress) (Step, bool) {
 	return list[i], true
 }
 
+// Confirming tells whether the plan has come to where load balancer nodes are to confirm what was
+// changed.
+func Confirming(p Plan, at Progress) bool {
+	list, i := script(p, at)
+	return i < len(list) && list[i].Kind == StepWaitGeneration
+}
+
 // script is the list of steps that is being carried out, and how many of them are done.
 func script(p Plan, at Progress) ([]Step, int) {
 	if at.Reversing {
@@ -157,6 +177,8 @@ func (t *turn) halt() (Decision, bool) {
 	case t.see.FrozenReason != "":
 		t.at.StepSinceUnix = 0
 		return Decision{Action: Wait, Step: t.steps[t.index()], Progress: t.at, Reason: "frozen: " + t.see.FrozenReason}, true
+	case t.overruled() != "":
+		return t.stop(t.overruled()), true
 	case t.at.Reversing:
 		return Decision{}, false
 	case t.see.Cancelled:
@@ -164,8 +186,10 @@ func (t *turn) halt() (Decision, bool) {
 	case t.erring():
 		return t.turnRound(fmt.Sprintf("%.1f %% of %d requests fail where the traffic goes; before it were %.1f %%, and %.1f %% more are allowed",
 			t.see.ErrorPercent, t.see.Requests, t.see.BaselinePercent, t.plan.Guard.MarginPercent)), true
+	case t.slow():
+		return t.turnRound(t.see.Shift.slower()), true
 	}
-	return Decision{}, false
+	return t.unfit()
 }
 
 // erring is judged only after traffic has been moved; a rate of few requests or NaN says nothing.
@@ -176,7 +200,7 @@ func (t *turn) erring() bool {
 
 func (t *turn) moved() bool {
 	for _, s := range t.plan.Steps[:min(t.at.Done, len(t.plan.Steps))] {
-		if s.Kind == StepSetTraffic {
+		if s.Kind == StepSetTraffic || s.Kind == StepSetShares {
 			return true
 		}
 	}
@@ -195,6 +219,7 @@ func (t *turn) advance() Decision {
 		case w.run:
 			return Decision{Action: Run, Step: step, Progress: t.at, Reason: step.Sentence}
 		case w.over:
+			t.without(step)
 			t.at = t.at.Advance()
 		case w.limit > 0 && t.elapsed() >= w.limit && t.dispensable(step):
 			t.lacking = append(t.lacking, fmt.Sprintf("%s: gone on without it, %s for %d s", step.Sentence, w.missing, t.elapsed()))
@@ -211,6 +236,13 @@ func (t *turn) advance() Decision {
 		return Decision{Action: Done, Progress: t.at, Reason: "taken back"}
 	}
 	return Decision{Action: Done, Progress: t.at, Reason: "all steps are done"}
+}
+
+// without notes the nodes that a weight step did not wait for.
+func (t *turn) without(s Step) {
+	if s.Kind == StepWaitGeneration {
+		t.lacking = append(t.lacking, t.see.Silent...)
+	}
 }
 
 // dispensable are waits for replicas of a lost cluster: one app that does not start keeps no traffic

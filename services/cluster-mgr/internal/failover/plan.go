@@ -124,13 +124,14 @@ func Migrate(in MigrateInput) Plan {
 // one that serves is closed last, when nobody is served there any more (rule C2).
 func (b *builder) leave(c Cluster, in MigrateInput) []Step {
 	var s steps
-	step := in.StepPercent
+	step, led := in.StepPercent, b.ledTo(in.Apps)
 	if in.Down {
 		s.add(StepEvacuate, c.Name, "close %s: its replicas are wanted elsewhere; nothing in it is removed while it is not reached", c.Name)
 		s.place(b.growth())
 		step = fullTraffic
 	} else {
 		b.batches(&s, in.Concurrency)
+		s.unshare(led)
 	}
 	s.traffic(c.Name, c.TrafficPercent, 0, step)
 	s.add(StepDrain, c.Name, "let requests under way in %s finish", c.Name)
@@ -163,6 +164,7 @@ func (b *builder) comeBack(percent, step int) []Step {
 	s.add(StepAdmit, name, "open %s to replicas again", name)
 	s.place(b.home)
 	s.traffic(name, 0, percent, step)
+	s.reshare(b.plan.Steps)
 	s.refence(b.singles, b.singleHome, false)
 	s.release(name, b.home.apps())
 	return s

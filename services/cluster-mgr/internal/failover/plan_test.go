@@ -210,7 +210,7 @@ func TestMissingThingsCloseAClusterToAnApp(t *testing.T) {
 	if diff := cmp.Diff([]Target{{"site-c", 2}}, p.Moves[0].To); diff != "" {
 		t.Errorf("targets (-want +got):\n%s", diff)
 	}
-	want := []string{"web cannot go to site-a: it lacks image registry/web@sha256:1, volume data"}
+	want := []string{"web cannot go to site-a: image registry/web@sha256:1 is not in site-a", "web cannot go to site-a: volume data is not in site-a"}
 	if diff := cmp.Diff(want, p.Problems); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}

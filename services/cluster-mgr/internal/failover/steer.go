@@ -6,7 +6,34 @@ import (
 	"gantry.dev/services/cluster-mgr/internal/placement"
 )
 
-// Steer bends the placement of one app to what a plan needs while it is carried out:
+// Steering is what a plan in progress makes of the placement of the apps that it touches, sorted by app
+// once for all of them.
+type Steering struct {
+	plan Plan
+	at   Progress
+	// By app: what the steps that have been reached say about it. There is an empty list for an app
+	// that only other steps name.
+	steps map[string][]Step
+}
+
+// NewSteering sorts a plan.
+func NewSteering(p Plan, at Progress) Steering {
+	s := Steering{plan: p, at: at, steps: map[string][]Step{}}
+	for _, step := range slices.Concat(p.Steps, p.Reverse) {
+		for _, a := range step.Assignments {
+			s.steps[a.App] = nil
+		}
+	}
+	list, i := script(p, at)
+	for _, step := range list[:min(i+1, len(list))] {
+		for _, a := range step.Assignments {
+			s.steps[a.App] = append(s.steps[a.App], Step{Kind: step.Kind, Cluster: step.Cluster, Assignments: []Assignment{a}})
+		}
+	}
+	return s
+}
+
+// Steer bends the placement of one app to what the plan needs while it is carried out:
 //
 //   - What a PLACE step that has been reached puts into a cluster is the least there.
 //   - Until a RELEASE step nothing is taken away anywhere for it: the wanted total grows by what
@@ -16,51 +43,52 @@ import (
 //
 // Clusters that placement excludes or holds for reasons of its own stay so. Apps that the plan does not
 // touch are returned as they came.
-func Steer(p Plan, at Progress, in placement.Input) placement.Input {
-	if !p.touches(in) {
+func (s Steering) Steer(in placement.Input) placement.Input {
+	if !s.touches(in) {
 		return in
 	}
-	list, i := script(p, at)
-	reached := list[:min(i+1, len(list))]
+	reached := s.steps[in.App]
 	in.Clusters = slices.Clone(in.Clusters)
 	in.Rebalance = false
-	if withdrawn := last(reached, StepWithdraw, in.App); withdrawn >= 0 {
+	if withdrawn := last(reached, StepWithdraw); withdrawn >= 0 {
 		return alone(in, reached, withdrawn)
 	}
 	least := map[string]int{}
-	for _, placed := range of(reached, StepPlace).part(func(_, app string) bool { return app == in.App }) {
-		least[placed.cluster] = placed.assignments[0].Replicas
+	for _, step := range reached {
+		if step.Kind == StepPlace {
+			least[step.Cluster] = step.Assignments[0].Replicas
+		}
 	}
-	if last(reached, StepRelease, in.App) < 0 {
-		if !at.Reversing && !p.Returning() && !steps(p.Steps).has(StepAdmit) {
-			hold(in.Clusters, p.Cluster)
+	if last(reached, StepRelease) < 0 {
+		if !s.at.Reversing && !s.plan.Returning() && !steps(s.plan.Steps).has(StepAdmit) {
+			hold(in.Clusters, s.plan.Cluster)
 		}
 		return keep(in, least)
 	}
 	for i := range in.Clusters {
 		atLeast(&in.Clusters[i], least[in.Clusters[i].Name])
 	}
+	if s.plan.Kind == KindFailBack && !s.at.Reversing {
+		s.give(in)
+	}
 	return in
 }
 
-// touches tells whether a plan is about an app: it names it, or takes traffic from its replicas.
-func (p Plan) touches(in placement.Input) bool {
+// touches tells whether the plan is about an app: it names it, or takes traffic from its replicas.
+func (s Steering) touches(in placement.Input) bool {
 	for _, c := range in.Clusters {
-		if c.Name == p.Cluster && c.Current > 0 {
+		if c.Name == s.plan.Cluster && c.Current > 0 {
 			return true
 		}
 	}
-	return slices.ContainsFunc(slices.Concat(p.Steps, p.Reverse), func(s Step) bool { return s.names(in.App) })
+	_, named := s.steps[in.App]
+	return named
 }
 
-func (s Step) names(app string) bool {
-	return slices.ContainsFunc(s.Assignments, func(a Assignment) bool { return a.App == app })
-}
-
-// last is the index of the last step of a kind that names an app; -1: there is none.
-func last(list []Step, kind StepKind, app string) int {
+// last is the index of the last step of a kind; -1: there is none.
+func last(list []Step, kind StepKind) int {
 	for i := len(list) - 1; i >= 0; i-- {
-		if list[i].Kind == kind && list[i].names(app) {
+		if list[i].Kind == kind {
 			return i
 		}
 	}
@@ -107,7 +135,7 @@ func atLeast(c *placement.Cluster, n int) {
 // alone places an app of class single that has been withdrawn: nowhere, or where the step after says.
 func alone(in placement.Input, reached []Step, withdrawn int) placement.Input {
 	to := ""
-	if i := last(reached, StepPlace, in.App); i > withdrawn {
+	if i := last(reached, StepPlace); i > withdrawn {
 		to = reached[i].Cluster
 	}
 	in.Desired = choose(to == "", 0, min(in.Desired, 1))

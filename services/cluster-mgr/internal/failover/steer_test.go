@@ -2,6 +2,7 @@ package failover
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,7 +15,7 @@ func divided(p Plan, at Progress, desired int, clusters ...placement.Cluster) st
 	if p.SourceDown {
 		in.Partly = true
 	}
-	out := placement.Decide(Steer(p, at, in))
+	out := placement.Decide(NewSteering(p, at).Steer(in))
 	var words []string
 	for _, s := range out.Shares {
 		words = append(words, fmt.Sprintf("%s=%d", s.Cluster, s.Replicas))
@@ -117,4 +118,8 @@ func TestSteeringASingle(t *testing.T) {
 			t.Errorf("%d %s: got %q, want %q", i, s.Kind, got, want)
 		}
 	}
+}
+
+func (s Step) names(app string) bool {
+	return slices.ContainsFunc(s.Assignments, func(a Assignment) bool { return a.App == app })
 }

@@ -5,6 +5,7 @@
 //   - Switch takes traffic from a cluster in weight steps; replicas stay (planned work).
 //   - Migrate moves the apps of a cluster elsewhere: at once in number, in steps in weight.
 //   - FailBack brings work back to a cluster that has been healthy for a while, with least moves.
+//   - Shift leads the requests of one app to other clusters in steps; cluster and replicas stay.
 //
 // The rules:
 //
@@ -17,18 +18,19 @@
 //   - Apps of class single move last and behind a fence (rule C5): nothing of them is wanted anywhere
 //     until the old cluster has answered that no pod of theirs is left. Where it cannot be asked, only
 //     a person who approves the plan, which names them, can say so; automation never does.
-//   - Weight steps stop and turn round when the target's errors rise above the baseline by the
-//     margin. Where there is nothing to go back to (a lost cluster) they stop and ask.
+//   - Weight steps stop and turn round when the target's errors (of a shift, its latency too) rise
+//     above the baseline by the margin. Where there is nothing to go back to (a lost cluster) they stop and ask.
 //   - A plan and the number of steps done say everything: any process can resume it at any step.
 //
 // The executor gives the steps their effects; it needs no more than two facts per cluster, its
-// traffic percent and whether it is closed to placement:
+// traffic percent and whether it is closed to placement, and the shares of an app's requests:
 //
 //	EVACUATE         close the cluster: placement moves its replicas to the others
 //	ADMIT            open it again
 //	PLACE            let placement run, steered by Steer; done when Assignments are assigned in the cluster
 //	WAIT_READY       wait until Assignments are ready in the cluster
 //	SET_TRAFFIC      set the cluster's share of its normal traffic
+//	SET_SHARES       set how an app's requests are divided over the clusters
 //	WAIT_GENERATION  wait until every load balancer node serves that
 //	DRAIN            let requests under way finish
 //	RELEASE          let placement take back what is beyond the wanted total
@@ -46,6 +48,7 @@ const (
 	KindSwitchTraffic Kind = "SWITCH_TRAFFIC"
 	KindMigrateApps   Kind = "MIGRATE_APPS"
 	KindFailBack      Kind = "FAIL_BACK"
+	KindShiftTraffic  Kind = "SHIFT_TRAFFIC"
 )
 
 // StepKind is what a step does.
@@ -54,6 +57,7 @@ type StepKind string
 // The kinds of steps; the package comment says what each does.
 const (
 	StepSetTraffic     StepKind = "SET_TRAFFIC"
+	StepSetShares      StepKind = "SET_SHARES"
 	StepEvacuate       StepKind = "EVACUATE"
 	StepAdmit          StepKind = "ADMIT"
 	StepPlace          StepKind = "PLACE"
@@ -69,6 +73,11 @@ const (
 type Step struct {
 	Kind    StepKind `json:"kind"`
 	Cluster string   `json:"cluster"`
+	// App and Shares, 100 together or none (by ready pods), are of SET_SHARES; Former are the shares
+	// before, where they are part of a migration.
+	App    string  `json:"app,omitempty"`
+	Shares []Share `json:"shares,omitempty"`
+	Former []Share `json:"former,omitempty"`
 	// TrafficPercent and FromPercent, 0 to 100, are of SET_TRAFFIC only.
 	TrafficPercent int `json:"traffic_percent,omitempty"`
 	FromPercent    int `json:"from_percent,omitempty"`
@@ -112,6 +121,9 @@ type Move struct {
 type Plan struct {
 	Kind    Kind   `json:"kind"`
 	Cluster string `json:"cluster"`
+	// App is of SHIFT_TRAFFIC, which is about no one Cluster; Former are its shares before.
+	App    string  `json:"app,omitempty"`
+	Former []Share `json:"former,omitempty"`
 	// SourceDown: Cluster does not serve, so there is nothing to go back to.
 	SourceDown bool     `json:"source_down,omitempty"`
 	Targets    []string `json:"targets"`
@@ -153,7 +165,11 @@ func (p Plan) Singles() []string { return p.fenced() }
 type Guard struct {
 	// MarginPercent of requests answered 5xx above the baseline that stops weight steps; 1.
 	MarginPercent float64 `json:"margin_percent,omitempty"`
-	// MinRequests below which an error rate says nothing; 50.
+	// LatencyPercent and LatencyMillis by which the mean latency of an app may rise above the baseline;
+	// more than both stops SHIFT_TRAFFIC. 50 and 20.
+	LatencyPercent float64 `json:"latency_percent,omitempty"`
+	LatencyMillis  float64 `json:"latency_millis,omitempty"`
+	// MinRequests below which an error rate or a latency says nothing; 50.
 	MinRequests int64 `json:"min_requests,omitempty"`
 	// PauseSeconds after each weight step, for errors to show; 2, negative = none.
 	PauseSeconds int64 `json:"pause_seconds,omitempty"`
@@ -169,6 +185,8 @@ type Guard struct {
 type Cluster struct {
 	Name  string           `json:"name"`
 	Nodes []placement.Node `json:"nodes"`
+	// Use is what their used is, as part of a sentence; nothing is decided by it.
+	Use string `json:"use,omitempty"`
 	// Eligible clusters may take replicas and traffic; Reason says why not ("is DOWN").
 	Eligible bool   `json:"eligible"`
 	Reason   string `json:"reason,omitempty"`
@@ -185,6 +203,8 @@ type App struct {
 	// Single: at most one copy may ever run (rule C5).
 	Single   bool   `json:"single,omitempty"`
 	Clusters []Here `json:"clusters"`
+	// Shares of its requests that hold; empty = by ready pods.
+	Shares []Share `json:"shares,omitempty"`
 }
 
 // Here is an app in one cluster. A cluster not listed is closed to the app.
@@ -237,9 +257,11 @@ type FailBackInput struct {
 	// HealthySinceUnix; 0 = it is not healthy.
 	HealthySinceUnix int64 `json:"healthy_since_unix"`
 	// StabilizeSeconds it must have been healthy; 0 = 300, negative = none.
-	StabilizeSeconds int64     `json:"stabilize_seconds,omitempty"`
-	StepPercent      int       `json:"step_percent,omitempty"`
-	Clusters         []Cluster `json:"clusters"`
-	Apps             []App     `json:"apps"`
-	Guard            Guard     `json:"guard"`
+	StabilizeSeconds int64 `json:"stabilize_seconds,omitempty"`
+	StepPercent      int   `json:"step_percent,omitempty"`
+	// Left is the migration by which the cluster was left; nil = not known.
+	Left     *Plan     `json:"left,omitempty"`
+	Clusters []Cluster `json:"clusters"`
+	Apps     []App     `json:"apps"`
+	Guard    Guard     `json:"guard"`
 }

@@ -1,6 +1,9 @@
 package failover
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // waiting is the state of a step: to be run, over, or missing something for at most limit seconds.
 type waiting struct {
@@ -23,17 +26,27 @@ func (t *turn) wait(s Step) waiting {
 	case StepRelease:
 		return t.released(s)
 	case StepWaitGeneration:
-		if t.see.NoGateways {
-			return waiting{over: true}
-		}
-		if t.see.Agents <= 0 || t.see.AgentsServing < t.see.Agents {
-			return waiting{limit: g.GenerationTimeoutSeconds, missing: fmt.Sprintf("%d of %s serve it", t.see.AgentsServing, count(t.see.Agents, "load balancer node"))}
-		}
-		return t.pause(g.PauseSeconds)
+		return t.serving()
 	case StepDrain:
 		return t.pause(g.DrainSeconds)
 	}
 	return waiting{run: true}
+}
+
+// serving: every node that matters has read the newest generation back, and the pause is over.
+func (t *turn) serving() waiting {
+	g := t.plan.Guard
+	if t.see.NoGateways {
+		return waiting{over: true}
+	}
+	if t.see.Agents <= 0 || t.see.AgentsServing < t.see.Agents {
+		missing := fmt.Sprintf("%d of %s serve it", t.see.AgentsServing, count(t.see.Agents, "load balancer node"))
+		if len(t.see.Behind) > 0 {
+			missing += "; " + strings.Join(t.see.Behind, "; ")
+		}
+		return waiting{limit: g.GenerationTimeoutSeconds, missing: missing}
+	}
+	return t.pause(g.PauseSeconds)
 }
 
 func (t *turn) pause(seconds int64) waiting {
@@ -125,6 +138,8 @@ func (t *turn) released(s Step) waiting {
 
 func (g Guard) withDefaults() Guard {
 	g.MarginPercent = orDefault(g.MarginPercent, 1)
+	g.LatencyPercent = orDefault(g.LatencyPercent, 50)
+	g.LatencyMillis = orDefault(g.LatencyMillis, 20)
 	g.MinRequests = orDefault(g.MinRequests, 50)
 	g.PauseSeconds = orNone(g.PauseSeconds, 2)
 	g.DrainSeconds = orNone(g.DrainSeconds, 5)

@@ -13,6 +13,7 @@ func (s Snapshot) FailoverClusters() []failover.Cluster {
 	var out []failover.Cluster
 	for _, item := range s.Clusters {
 		c := failover.Cluster{Name: names.ID(item.Name), Nodes: s.nodes(item.Name), TrafficPercent: int(item.Value.GetTrafficPercent())}
+		_, c.Use = s.View.UseOf(item.Name, s.Time)
 		switch {
 		case item.Value.GetEvacuated():
 			c.Reason = "is evacuated"
@@ -40,6 +41,7 @@ func (s Snapshot) FailoverApps(there ImageThere) ([]failover.App, error) {
 			Name: item.Name, PerReplica: per, Clusters: s.heres(item.Value, there),
 			Priority: int(item.Value.GetSpec().GetPriority()),
 			Single:   item.Value.GetSpec().GetClass() == gantryv1.AppClass_APP_CLASS_SINGLE,
+			Shares:   s.Shares(item.Name),
 		})
 	}
 	return out, nil
@@ -60,6 +62,9 @@ func (s Snapshot) heres(app *gantryv1.App, there ImageThere) []failover.Here {
 		}
 		if ok, _ := there(c.Value, app); !ok && current == 0 {
 			here.Missing = append(here.Missing, "image "+app.GetSpec().GetImage())
+		}
+		for _, volume := range s.Lacks(app, c.Name) {
+			here.Missing = append(here.Missing, "volume "+volume)
 		}
 		out = append(out, here)
 	}

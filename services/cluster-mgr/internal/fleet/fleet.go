@@ -4,8 +4,10 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
@@ -13,13 +15,18 @@ import (
 	"gantry.dev/services/cluster-mgr/internal/store"
 )
 
-// Snapshot is the fleet at a moment. Nobody changes it.
+// Snapshot is the fleet at a moment. Nobody changes it: what was read is shared
+// with the others that look.
 type Snapshot struct {
 	// In name order.
 	Clusters []store.Item[*gantryv1.Cluster]
 	Apps     []store.Item[*gantryv1.App]
 	// By app name.
 	Assignments map[string]store.Item[store.Assignment]
+	// By name.
+	Volumes map[string]*gantryv1.Volume
+	// By app name, of those that have one.
+	TrafficShares map[string]store.Item[store.TrafficShares]
 	// Operations that run or wait for approval.
 	Operations []Operation
 	// Revision of the store that they were read at.
@@ -35,20 +42,27 @@ type Snapshot struct {
 
 // Load reads the stored part from etcd and adds the view.
 func Load(ctx context.Context, s *store.Store, view observe.View) (Snapshot, error) {
-	snapshot := Snapshot{View: view, Assignments: map[string]store.Item[store.Assignment]{}, Time: time.Now(), ledger: &ledger{}}
+	snapshot := Snapshot{View: view, Time: time.Now(), ledger: &ledger{}}
 	var err error
-	if snapshot.Clusters, _, err = s.Clusters.List(ctx, ""); err != nil {
+	if snapshot.Clusters, _, err = s.Clusters.Fresh(ctx); err != nil {
 		return Snapshot{}, fmt.Errorf("list clusters: %w", err)
 	}
-	if snapshot.Apps, _, err = s.Apps.List(ctx, ""); err != nil {
+	if snapshot.Apps, _, err = s.Apps.Fresh(ctx); err != nil {
 		return Snapshot{}, fmt.Errorf("list apps: %w", err)
 	}
-	assignments, _, err := s.Assignments.List(ctx, "")
+	assignments, _, err := s.Assignments.Fresh(ctx)
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("list assignments: %w", err)
 	}
+	snapshot.Assignments = make(map[string]store.Item[store.Assignment], len(assignments))
 	for _, a := range assignments {
 		snapshot.Assignments[a.Name] = a
+	}
+	if snapshot.Volumes, err = volumes(ctx, s); err != nil {
+		return Snapshot{}, err
+	}
+	if snapshot.TrafficShares, err = shared(ctx, s); err != nil {
+		return Snapshot{}, err
 	}
 	if snapshot.Firing, err = firing(ctx, s); err != nil {
 		return Snapshot{}, err
@@ -57,8 +71,20 @@ func Load(ctx context.Context, s *store.Store, view observe.View) (Snapshot, err
 	return snapshot, err
 }
 
+func shared(ctx context.Context, s *store.Store) (map[string]store.Item[store.TrafficShares], error) {
+	list, _, err := s.Shares.Fresh(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list traffic shares: %w", err)
+	}
+	out := map[string]store.Item[store.TrafficShares]{}
+	for _, item := range list {
+		out[item.Name] = item
+	}
+	return out, nil
+}
+
 func firing(ctx context.Context, s *store.Store) (map[string]bool, error) {
-	alarms, _, err := s.Alarms.List(ctx, "")
+	alarms, _, err := s.Alarms.Fresh(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list alarms: %w", err)
 	}
@@ -79,6 +105,15 @@ func (s Snapshot) Cluster(name string) *gantryv1.Cluster {
 		}
 	}
 	return nil
+}
+
+// Revision of an app as it was read; 0: there was none.
+func (s Snapshot) Revision(app string) int64 {
+	i, found := slices.BinarySearchFunc(s.Apps, app, func(item store.Item[*gantryv1.App], name string) int { return cmp.Compare(item.Name, name) })
+	if !found {
+		return 0
+	}
+	return s.Apps[i].ModRevision
 }
 
 // Observed tells whether a cluster answers now: ipaas, its API server, and as

@@ -6,6 +6,7 @@ import (
 
 	"gantry.dev/pkg/names"
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
+	"gantry.dev/services/cluster-mgr/internal/failover"
 	"gantry.dev/services/cluster-mgr/internal/observe"
 	"gantry.dev/services/cluster-mgr/internal/placement"
 )
@@ -18,6 +19,10 @@ type ledger struct {
 	once sync.Once
 	// By cluster name.
 	nodes map[string][]placement.Node
+
+	steer sync.Once
+	// Of the operations that run now.
+	steerings []failover.Steering
 }
 
 // Draft is the snapshot with a ledger of its own, in which Take makes each
@@ -56,7 +61,7 @@ func (s Snapshot) reserved() map[string][]placement.Node {
 	books := make(map[string][]placement.Node, len(s.View.Clusters))
 	on := make(map[string]map[string]int, len(s.View.Clusters))
 	for name, v := range s.View.Clusters {
-		books[name], on[name] = reported(v), onNodes(v)
+		books[name], on[name] = s.reported(name), onNodes(v)
 	}
 	own := Snapshot{View: s.View, Assignments: s.Assignments, ledger: &ledger{nodes: books}}
 	own.ledger.once.Do(func() {})
@@ -85,18 +90,24 @@ func (s Snapshot) running(app, cluster string) int {
 	return int(s.View.Clusters[cluster].Workloads[app].GetReplicas())
 }
 
-// reported are the nodes that take pods, as ipaas reported them.
-func reported(v observe.ClusterView) []placement.Node {
+// reported are a cluster's nodes that take pods, as ipaas reported them, with
+// the use of busy times where Prometheus knows it.
+func (s Snapshot) reported(cluster string) []placement.Node {
+	busy, _ := s.View.UseOf(cluster, s.Time)
 	var nodes []placement.Node
-	for _, n := range v.State.GetNodes() {
+	for _, n := range s.View.Clusters[cluster].State.GetNodes() {
 		if !n.GetReady() {
 			continue
+		}
+		used := placement.Resources{MilliCPU: n.GetUsedMilliCpu(), MemoryBytes: n.GetUsedMemoryBytes()}
+		if measured, ok := busy[n.GetName()]; ok {
+			used = placement.Resources(measured)
 		}
 		nodes = append(nodes, placement.Node{
 			Name:        n.GetName(),
 			Allocatable: placement.Resources{MilliCPU: n.GetAllocatableMilliCpu(), MemoryBytes: n.GetAllocatableMemoryBytes()},
 			Requested:   placement.Resources{MilliCPU: n.GetRequestedMilliCpu(), MemoryBytes: n.GetRequestedMemoryBytes()},
-			Used:        placement.Resources{MilliCPU: n.GetUsedMilliCpu(), MemoryBytes: n.GetUsedMemoryBytes()},
+			Used:        used,
 			MaxPods:     int(n.GetMaxPods()),
 			Pods:        int(n.GetPods()),
 		})

@@ -28,8 +28,10 @@ type Operation struct {
 	// that (rule C4); 0: it was not, or somebody asked for the operation.
 	VerdictUnixMilli int64
 	// BaselinePercent is the share of requests that failed before it began,
-	// where its traffic goes; nil: nobody has looked yet.
+	// where its traffic goes; nil: nobody has looked yet. BaselineMillis is
+	// their mean latency; 0: not known.
 	BaselinePercent *float64
+	BaselineMillis  float64
 }
 
 // stored is what OperationMetadata.plan_json holds.
@@ -38,6 +40,7 @@ type stored struct {
 	Progress failover.Progress `json:"progress"`
 	Verdict  int64             `json:"verdict_unix_milli,omitempty"`
 	Baseline *float64          `json:"baseline_percent,omitempty"`
+	Millis   float64           `json:"baseline_millis,omitempty"`
 }
 
 // Unpack reads a stored operation.
@@ -51,12 +54,22 @@ func Unpack(item store.Item[*longrunningpb.Operation]) (Operation, error) {
 		return Operation{}, fmt.Errorf("read the plan of %s: %w", item.Name, err)
 	}
 	o.Plan, o.Progress, o.VerdictUnixMilli, o.BaselinePercent = s.Plan, s.Progress, s.Verdict, s.Baseline
+	o.BaselineMillis = s.Millis
 	return o, nil
+}
+
+// GetOperation reads one operation. Reasons are those of the store.
+func GetOperation(ctx context.Context, s *store.Store, name string) (Operation, error) {
+	item, err := s.Operations.Get(ctx, name)
+	if err != nil {
+		return Operation{}, err
+	}
+	return Unpack(item)
 }
 
 // Put adds the operation, packed, to a change.
 func (o Operation) Put(s *store.Store, change *store.Change, now time.Time) error {
-	plan, err := json.Marshal(stored{o.Plan, o.Progress, o.VerdictUnixMilli, o.BaselinePercent})
+	plan, err := json.Marshal(stored{o.Plan, o.Progress, o.VerdictUnixMilli, o.BaselinePercent, o.BaselineMillis})
 	if err != nil {
 		return fmt.Errorf("encode the plan of %s: %w", o.Name, err)
 	}
@@ -96,6 +109,14 @@ func (o Operation) Running() bool {
 	return o.Metadata.GetState() == gantryv1.OperationMetadata_STATE_RUNNING
 }
 
+// Moving tells whether the operation moves traffic or work of clusters now, so
+// that nothing else may: plans count on the clusters that they do not touch.
+// Shifts of apps are something else; they wait for it.
+func (o Operation) Moving() bool { return o.Running() && !o.Shifting() }
+
+// Shifting operations divide the requests of one app, their subject.
+func (o Operation) Shifting() bool { return o.Plan.Kind == failover.KindShiftTraffic }
+
 // Live operations run or wait for approval.
 func (o Operation) Live() bool {
 	return o.Running() || o.Metadata.GetState() == gantryv1.OperationMetadata_STATE_AWAITING_APPROVAL
@@ -109,7 +130,7 @@ func Live(ctx context.Context, s *store.Store) ([]Operation, error) {
 
 // liveOperations also gives the revision that they were read at.
 func liveOperations(ctx context.Context, s *store.Store) ([]Operation, int64, error) {
-	items, at, err := s.Operations.List(ctx, "")
+	items, at, err := s.Operations.Fresh(ctx)
 	if err != nil {
 		return nil, 0, fmt.Errorf("list operations: %w", err)
 	}
@@ -141,7 +162,7 @@ func (s Snapshot) failBack(cluster string) *Operation {
 // sentence; empty: none.
 func (s Snapshot) Moving() string {
 	for _, o := range s.Operations {
-		if o.Running() {
+		if o.Moving() {
 			return o.Name + " is running"
 		}
 	}
@@ -150,10 +171,24 @@ func (s Snapshot) Moving() string {
 
 // steer bends an app's placement to what the operations that run now need.
 func (s Snapshot) steer(in placement.Input) placement.Input {
-	for _, o := range s.Operations {
-		if o.Running() {
-			in = failover.Steer(o.Plan, o.Progress, in)
-		}
+	for _, steering := range s.steerings() {
+		in = steering.Steer(in)
 	}
 	return in
+}
+
+// steerings are made once for all apps.
+func (s Snapshot) steerings() []failover.Steering {
+	l := s.ledger
+	if l == nil {
+		l = &ledger{}
+	}
+	l.steer.Do(func() {
+		for _, o := range s.Operations {
+			if o.Moving() {
+				l.steerings = append(l.steerings, failover.NewSteering(o.Plan, o.Progress))
+			}
+		}
+	})
+	return l.steerings
 }

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"gantry.dev/pkg/names"
@@ -52,16 +53,20 @@ func strategy(s gantryv1.Placement_Strategy) placement.Strategy {
 func (s Snapshot) place(app *gantryv1.App, cluster *gantryv1.Cluster, current int, there ImageThere) placement.Cluster {
 	c := placement.Cluster{Name: names.ID(cluster.GetName()), Weight: int(cluster.GetWeight()), Nodes: s.nodes(cluster.GetName()), Current: current}
 	allowed, limits := limitsIn(app.GetSpec().GetPlacement(), cluster.GetName())
+	_, c.Use = s.View.UseOf(cluster.GetName(), s.Time)
 	c.Min, c.Max, c.Priority = int(limits.GetMin()), int(limits.GetMax()), int(limits.GetPriority())
 	if limits.GetWeight() > 0 {
 		c.Weight = int(limits.GetWeight())
 	}
 	c.Hold, c.Eligible, c.Reason = s.admit(cluster)
 	c.Idle = c.Hold && Idle(cluster)
+	lacks := s.Lacks(app, cluster.GetName())
 	switch {
 	case c.Hold || !c.Eligible:
 	case !allowed:
 		c.Eligible, c.Reason = false, "is not among the app's clusters"
+	case len(lacks) > 0:
+		c.Eligible, c.Reason = false, "does not have the volume "+strings.Join(lacks, " and ")
 	default:
 		c.Avoid = s.avoided(app.GetName(), cluster.GetName())
 		c.Eligible, c.Reason = there(cluster, app)
@@ -119,7 +124,7 @@ func limitsIn(p *gantryv1.Placement, cluster string) (allowed bool, limits *gant
 // MayRun tells whether an app may run in a cluster, or runs there still.
 func (s Snapshot) MayRun(app *gantryv1.App, cluster string) bool {
 	allowed, _ := limitsIn(app.GetSpec().GetPlacement(), cluster)
-	return allowed || s.Assignments[app.GetName()].Value.Replicas(cluster) > 0 || s.running(app.GetName(), cluster) > 0
+	return allowed && len(s.Lacks(app, cluster)) == 0 || s.Assignments[app.GetName()].Value.Replicas(cluster) > 0 || s.running(app.GetName(), cluster) > 0
 }
 
 // Shares are a plan's shares as they are stored.

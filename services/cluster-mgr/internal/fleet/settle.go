@@ -24,11 +24,10 @@ func (s Snapshot) InOrder() []store.Item[*gantryv1.App] {
 func (s Snapshot) Settled(except string, there ImageThere) Snapshot {
 	draft := s.Draft()
 	for _, app := range s.InOrder() {
-		a := s.Assignments[app.Name].Value
-		if app.Name == except || a.Desired <= total(a) {
+		if app.Name == except || !s.Unplaced(app.Name) {
 			continue
 		}
-		in, err := draft.Placement(app.Value, a.Desired, there)
+		in, err := draft.Placement(app.Value, s.Assignments[app.Name].Value.Desired, there)
 		if err != nil {
 			continue // its own placement says so
 		}
@@ -37,10 +36,12 @@ func (s Snapshot) Settled(except string, there ImageThere) Snapshot {
 	return draft
 }
 
-func total(a store.Assignment) int {
+// Unplaced tells whether more replicas of an app were admitted than placed.
+func (s Snapshot) Unplaced(app string) bool {
+	a := s.Assignments[app].Value
 	sum := 0
 	for _, share := range a.Shares {
 		sum += share.Replicas
 	}
-	return sum
+	return a.Desired > sum
 }

@@ -57,6 +57,20 @@ func OnChange(ctx context.Context, w Waker, resync time.Duration, logger *slog.L
 	}
 }
 
+// Rest waits until it is woken, for a time at most; a nil waker wakes nobody.
+// It fails only when ctx ends.
+func Rest(ctx context.Context, w Waker, wait time.Duration) error {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-w:
+	case <-timer.C:
+	}
+	return nil
+}
+
 // Watch wakes w after each change of a collection, from a goroutine of group.
 func Watch[T any](ctx context.Context, group *errgroup.Group, c *store.Collection[T], w Waker) {
 	group.Go(func() error {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -63,16 +62,22 @@ func (s *Source) Close() { s.transport.CloseIdleConnections() }
 // CPU is the CPU use per pod in CPUs (1 = one core).
 func (s *Source) CPU(ctx context.Context, url string) (Answer, error) {
 	const metric = `container_cpu_usage_seconds_total{namespace=~"gantry-.+",container="app"}`
-	// A rate has a value for four intervals after the last sample, the second
-	// operand only for two: it takes out the pods that are stale.
-	query := fmt.Sprintf(`sum by (cluster, namespace, pod) (rate(%s[%ds])) and on (cluster, namespace, pod) %s`,
-		metric, int((4 * s.sampleInterval).Seconds()), metric)
-	return s.ask(ctx, url, query)
+	return s.ask(ctx, url, s.fresh(fmt.Sprintf(`rate(%s[%ds])`, metric, int((4*s.sampleInterval).Seconds())), metric))
 }
 
 // Memory is the working set per pod in bytes.
 func (s *Source) Memory(ctx context.Context, url string) (Answer, error) {
-	return s.ask(ctx, url, `sum by (cluster, namespace, pod) (container_memory_working_set_bytes{namespace=~"gantry-.+",container="app"})`)
+	const metric = `container_memory_working_set_bytes{namespace=~"gantry-.+",container="app"}`
+	return s.ask(ctx, url, s.fresh(metric, metric))
+}
+
+// fresh sums a value up by pod and leaves out the pods whose newest sample is
+// old (rule A2). The question itself says so: Prometheus before 2.43 ignores
+// the lookback of a query, and a rate over a window that is almost empty reads
+// as idle.
+func (s *Source) fresh(value, metric string) string {
+	return fmt.Sprintf(`sum by (cluster, namespace, pod) (%s) and on (cluster, namespace, pod) timestamp(%s) > time() - %g`,
+		value, metric, 2*s.sampleInterval.Seconds())
 }
 
 // Query is the answer to an app's own query about one cluster, of which it sees
@@ -98,16 +103,9 @@ func (s *Source) Query(ctx context.Context, url, query, cluster, namespace strin
 }
 
 func (s *Source) ask(ctx context.Context, url, query string) (Answer, error) {
-	prometheus, err := s.client(url)
+	value, warnings, err := s.evaluate(ctx, url, query)
 	if err != nil {
 		return Answer{}, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
-	// Rule A2: what was sampled before the lookback is not seen.
-	value, warnings, _, err := prometheus.Query(ctx, query, time.Time{}, promv1.WithLookbackDelta(2*s.sampleInterval), promv1.WithTimeout(queryTimeout))
-	if err != nil {
-		return Answer{}, fmt.Errorf("ask Prometheus %s: %w", strings.TrimSpace(query), err)
 	}
 	answer := Answer{Warnings: warnings}
 	switch v := value.(type) {

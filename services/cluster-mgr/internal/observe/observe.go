@@ -32,6 +32,8 @@ type View struct {
 	Clusters map[string]ClusterView
 	// By gateway and node, "main/lb-1".
 	Agents map[string]AgentView
+	// By cluster name, of those whose Prometheus was asked; nil: nobody asks.
+	Use map[string]Use
 }
 
 // ClusterView is what was seen last of a cluster.
@@ -58,11 +60,13 @@ type AgentView struct {
 	Time   time.Time
 }
 
-// Config is what New needs; all fields are required.
+// Config is what New needs; all fields but Meter are required.
 type Config struct {
 	Store  *store.Store
 	Pool   *clusters.Pool
 	Logger *slog.Logger
+	// Measures the use of nodes over a window; nil: nobody does.
+	Meter Meter
 }
 
 // Observer looks and remembers.
@@ -76,6 +80,8 @@ type Observer struct {
 	known    registered
 	clusters map[string]ClusterView
 	agents   map[string]AgentView
+	// By URL of a Prometheus.
+	use map[string]said
 }
 
 // registered is what there is to look at.
@@ -87,11 +93,11 @@ type registered struct {
 // New checks its Config.
 func New(c Config) (*Observer, error) {
 	if c.Store == nil || c.Pool == nil || c.Logger == nil {
-		return nil, errors.New("observe: every field of Config is required")
+		return nil, errors.New("observe: store, pool and logger are required")
 	}
 	return &Observer{
 		Config: c, changed: make(chan struct{}, 1), listed: make(chan struct{}, 1),
-		clusters: map[string]ClusterView{}, agents: map[string]AgentView{},
+		clusters: map[string]ClusterView{}, agents: map[string]AgentView{}, use: map[string]said{},
 	}, nil
 }
 
@@ -99,7 +105,7 @@ func New(c Config) (*Observer, error) {
 func (o *Observer) View() View {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return View{Clusters: maps.Clone(o.clusters), Agents: maps.Clone(o.agents)}
+	return View{Clusters: maps.Clone(o.clusters), Agents: maps.Clone(o.agents), Use: o.used()}
 }
 
 // Changed gives a value after a look has found something else than before;
@@ -112,6 +118,9 @@ func (o *Observer) Run(ctx context.Context) error {
 	var busy sync.Map
 	var looks sync.WaitGroup
 	defer looks.Wait()
+	if o.Meter != nil {
+		looks.Go(func() { o.measure(ctx) })
+	}
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
@@ -146,6 +155,21 @@ func (o *Observer) Look(ctx context.Context) {
 	var looks sync.WaitGroup
 	for _, look := range o.due() {
 		looks.Go(func() { look(ctx) })
+	}
+	looks.Wait()
+}
+
+// LookAtAgents asks now the load balancer nodes that answered when they were
+// asked last, and returns when they have answered or run out of time.
+func (o *Observer) LookAtAgents(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	agents := o.View().Agents
+	var looks sync.WaitGroup
+	for key, look := range o.due() {
+		if agent, ok := agents[key]; ok && agent.Err == nil {
+			looks.Go(func() { look(ctx) })
+		}
 	}
 	looks.Wait()
 }

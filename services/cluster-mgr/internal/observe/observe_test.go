@@ -200,3 +200,31 @@ func TestTraffic(t *testing.T) {
 		t.Error("silent nodes are not told")
 	}
 }
+
+// Who waits for the load balancer nodes asks them at once, but not the ones that are silent anyway.
+func TestLookAtAgents(t *testing.T) {
+	t.Parallel()
+	o, w, _ := newObserver(t)
+	asked := func() int {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return len(w.calls["ingress-agent.main.lb-1"])
+	}
+	o.LookAtAgents(t.Context())
+	if asked() != 0 {
+		t.Error("a node was asked before it is known")
+	}
+	o.Look(t.Context())
+	o.LookAtAgents(t.Context())
+	if asked() != 2 || len(w.calls["ipaas.site-a"]) != 3 {
+		t.Errorf("%v", w.calls)
+	}
+	w.mu.Lock()
+	w.hanging = "ingress-agent.main.lb-1"
+	w.mu.Unlock()
+	o.Look(t.Context())
+	o.LookAtAgents(t.Context())
+	if asked() != 3 || o.View().Agents["main/lb-1"].Err == nil {
+		t.Errorf("%v", w.calls)
+	}
+}

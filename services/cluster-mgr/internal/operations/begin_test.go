@@ -40,6 +40,16 @@ func (p *platform) failBack() string {
 	return p.must(p.planner().FailBack(p.t.Context(), &gantryv1.FailBackRequest{Name: "clusters/site-b"}, user))
 }
 
+// shiftToB leads all requests of web to site-b.
+func (p *platform) shiftToB() string {
+	return p.must(p.planner().ShiftTraffic(p.t.Context(), &gantryv1.ShiftTrafficRequest{Name: web, Shares: map[string]int32{"clusters/site-b": 100}, StepPercent: 20}, user))
+}
+
+// reset lets the requests of web go by ready pods again.
+func (p *platform) reset() string {
+	return p.must(p.planner().ShiftTraffic(p.t.Context(), &gantryv1.ShiftTrafficRequest{Name: web, StepPercent: 20}, user))
+}
+
 // reverse takes the only operation there was back.
 func (p *platform) reverse() string {
 	p.t.Helper()
@@ -61,7 +71,7 @@ func (p *platform) lose() {
 		p.t.Fatal(err)
 	}
 	change := store.NewChange()
-	if _, _, err := planner.PrepareMigration(change, snapshot, snapshot.Cluster("clusters/site-b"), "it does not serve", 0); err != nil {
+	if _, _, err := planner.PrepareMigration(change, snapshot, snapshot.Cluster("clusters/site-b"), "it does not serve", 0, 0); err != nil {
 		p.t.Fatal(err)
 	}
 	p.commit(change)

@@ -27,6 +27,17 @@ type cloud struct {
 	requests map[string]int64
 	failed   map[string]int64
 	failing  map[string]bool
+	// How long all of them took, and which clusters answer slowly.
+	millis map[string]int64
+	slow   map[string]bool
+}
+
+// latency is what a cluster needs for an answer, in milliseconds.
+func (c *cloud) latency(site string) int64 {
+	if c.slow[site] {
+		return 500
+	}
+	return 30
 }
 
 // site is one cluster.
@@ -69,6 +80,7 @@ func newCloud(names ...string) *cloud {
 	c := &cloud{
 		sites: map[string]*site{}, served: &ingressv1.GatewayConfig{},
 		requests: map[string]int64{}, failed: map[string]int64{}, failing: map[string]bool{},
+		millis: map[string]int64{}, slow: map[string]bool{},
 	}
 	for _, n := range names {
 		c.sites[n] = &site{name: n, workloads: map[string]*workload{}}
@@ -83,6 +95,8 @@ func (c *cloud) clone() *cloud {
 	maps.Copy(out.requests, c.requests)
 	maps.Copy(out.failed, c.failed)
 	maps.Copy(out.failing, c.failing)
+	maps.Copy(out.millis, c.millis)
+	maps.Copy(out.slow, c.slow)
 	for name, s := range c.sites {
 		out.sites[name] = &site{name: s.name, dead: s.dead, epoch: s.epoch, workloads: map[string]*workload{}}
 		for app, w := range s.workloads {
@@ -112,7 +126,8 @@ func (c *cloud) turn(published *ingressv1.GatewayConfig) {
 		c.served = published
 	}
 	for _, cluster := range c.served.GetClusters() {
-		if cluster.GetTrafficPercent() > 0 {
+		if cluster.GetTrafficPercent() > 0 && c.share(web, cluster.GetName()) > 0 {
+			c.millis[cluster.GetName()] += 100 * c.latency(cluster.GetName())
 			c.requests[cluster.GetName()] += 100
 			if c.failing[cluster.GetName()] {
 				c.failed[cluster.GetName()] += 50
@@ -140,22 +155,43 @@ func (c *cloud) percent(site string) int {
 	return 0
 }
 
-// available are an app's ready replicas that get requests.
-func (c *cloud) available(app string) int {
-	sum := 0
-	for _, s := range c.sites {
-		if w := s.workloads[app]; w != nil && !s.dead && c.percent(s.name) > 0 {
-			sum += w.ready
+// share of an app's requests that a cluster gets from the nodes.
+func (c *cloud) share(app, site string) int {
+	for _, r := range c.served.GetRoutes() {
+		if r.GetApp() == app && len(r.GetTrafficShares()) > 0 {
+			return int(r.GetTrafficShares()[site])
 		}
 	}
-	return sum
+	sum, here := 0, 0
+	for _, s := range c.sites {
+		if w := s.workloads[app]; w != nil {
+			sum += w.ready
+			here += map[bool]int{true: w.ready}[s.name == site]
+		}
+	}
+	return 100 * here / max(1, sum)
+}
+
+// available are an app's ready replicas that get requests.
+func (c *cloud) available(app string) int {
+	led, all := 0, 0
+	for _, s := range c.sites {
+		if w := s.workloads[app]; w != nil && !s.dead && c.percent(s.name) > 0 {
+			all += w.ready
+			led += map[bool]int{true: w.ready}[c.share(app, s.name) > 0]
+		}
+	}
+	if led == 0 { // shares that lead nowhere do not count
+		return all
+	}
+	return led
 }
 
 // end is the cloud in words, for comparing.
 func (c *cloud) end() []string {
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(c.sites)) {
-		line := fmt.Sprintf("%s serves %d %%", name, c.percent(name))
+		line := fmt.Sprintf("%s serves %d %%, %d %% of web", name, c.percent(name), c.share(web, name))
 		for _, app := range slices.Sorted(maps.Keys(c.sites[name].workloads)) {
 			w := c.sites[name].workloads[app]
 			line += fmt.Sprintf(", %s %d/%d", app[strings.LastIndex(app, "/")+1:], w.ready, w.replicas)
@@ -206,9 +242,11 @@ func (n *conn) answer(request proto.Message, reply any) error {
 
 // status is what each load balancer node says.
 func (c *cloud) status() proto.Message {
-	out := &ingressv1.GetStatusResponse{Generation: c.served.GetGeneration()}
+	of := &ingressv1.AppTraffic{App: web}
+	out := &ingressv1.GetStatusResponse{Generation: c.served.GetGeneration(), Apps: []*ingressv1.AppTraffic{of}}
 	for _, name := range slices.Sorted(maps.Keys(c.sites)) {
 		out.Clusters = append(out.Clusters, &ingressv1.ClusterView{Cluster: name, Requests: c.requests[name], Failed: c.failed[name]})
+		of.Clusters = append(of.Clusters, &ingressv1.ClusterTraffic{Cluster: name, Requests: c.requests[name], Failed: c.failed[name], LatencyMillis: c.millis[name]})
 	}
 	return out
 }

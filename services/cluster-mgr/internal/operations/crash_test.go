@@ -41,7 +41,7 @@ type scenario struct {
 	begin func(*platform) string
 	// least is how many replicas of web serve at any time.
 	least int
-	// rises: the traffic of site-b only grows; otherwise it only falls.
+	// rises: the traffic of site-b, and its share of web's, only grows; otherwise it only falls.
 	rises bool
 }
 
@@ -53,11 +53,16 @@ func scenarios() []scenario {
 		{name: "MigrateApps, lost", prepare: (*platform).lose, begin: (*platform).approvePrepared, least: 2},
 		{name: "FailBack", prepare: migrated, begin: (*platform).failBack, least: 4, rises: true},
 		{name: "Reverse", prepare: migrated, begin: (*platform).reverse, least: 4, rises: true},
+		{name: "ShiftTraffic", begin: (*platform).shiftToB, least: 2, rises: true},
+		{name: "ShiftTraffic back", prepare: shifted, begin: (*platform).reset, least: 2},
+		{name: "Reverse of a shift", prepare: shifted, begin: (*platform).reverse, least: 2},
+		{name: "MigrateApps, with shares", prepare: shifted, begin: (*platform).migrate, least: 2},
 	}
 }
 
 func switched(p *platform) { p.run(p.switchAway()) }
 func migrated(p *platform) { p.run(p.migrate()) }
+func shifted(p *platform)  { p.run(p.shiftToB()) }
 
 // Whenever the leader dies, right before or right after anything that it does, the next one brings
 // the operation to the same end, and on the way nobody is short of replicas.
@@ -150,7 +155,7 @@ func (b begun) once(deaths ...death) (end []string, did []string) {
 		b.t.Fatal(err)
 	}
 	p := *b.platform
-	p.cloud, p.watching, p.percent = b.cloud.clone(), true, -1
+	p.cloud, p.watching, p.percent, p.share = b.cloud.clone(), true, -1, -1
 	did = p.run(b.name, deaths...)
 	o := p.operation(b.name)
 	return append(p.cloud.end(), o.Metadata.GetState().String(), p.stored()), did
@@ -168,6 +173,7 @@ type platform struct {
 	least    int
 	rises    bool
 	percent  int
+	share    int
 }
 
 // newPlatform runs four web and two api over two clusters, and one cron of
@@ -181,6 +187,7 @@ func newPlatform(t *testing.T, raw *clientv3.Client) *platform {
 		p.store.Clusters.Put(change, "clusters/"+n, &gantryv1.Cluster{Name: "clusters/" + n, Identity: n, TrafficPercent: 100, Health: healthy}, 0)
 	}
 	p.store.Gateways.Put(change, "gateways/main", &gantryv1.Gateway{Name: "gateways/main", Nodes: []*gantryv1.GatewayNode{{Name: "lb-1"}, {Name: "lb-2"}}}, 0)
+	p.store.Routes.Put(change, "projects/pay/routes/web", &gantryv1.Route{Name: "projects/pay/routes/web", Gateway: "gateways/main", Host: "web.test", App: web, Port: 80}, 0)
 	p.app(change, web, gantryv1.AppClass_APP_CLASS_REPLICATED, 2, 2)
 	p.app(change, api, gantryv1.AppClass_APP_CLASS_REPLICATED, 1, 1)
 	p.app(change, cron, gantryv1.AppClass_APP_CLASS_SINGLE, 0, 1)
@@ -292,6 +299,11 @@ func (p *platform) watch() {
 		p.t.Errorf("the traffic of site-b went from %d to %d %%", p.percent, percent)
 	}
 	p.percent = percent
+	share := p.cloud.share(web, "site-b")
+	if p.share >= 0 && (p.rises && share < p.share || !p.rises && share > p.share) {
+		p.t.Errorf("site-b's share of web went from %d to %d %%", p.share, share)
+	}
+	p.share = share
 }
 
 func (p *platform) operation(name string) fleet.Operation {
@@ -317,6 +329,13 @@ func (p *platform) stored() string {
 	}
 	for _, c := range list {
 		out += fmt.Sprintf("%s %d %% evacuated=%t; ", c.Name, c.Value.GetTrafficPercent(), c.Value.GetEvacuated())
+	}
+	shares, _, err := p.store.Shares.List(p.t.Context(), "")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, r := range shares {
+		out += fmt.Sprintf("%s by %v; ", r.Name, fleet.SharesOf(r.Value))
 	}
 	assignments, _, err := p.store.Assignments.List(p.t.Context(), "")
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"gantry.dev/pkg/leader"
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
 	"gantry.dev/services/cluster-mgr/internal/clusters"
+	"gantry.dev/services/cluster-mgr/internal/decision"
 	"gantry.dev/services/cluster-mgr/internal/failover"
 	"gantry.dev/services/cluster-mgr/internal/fleet"
 	"gantry.dev/services/cluster-mgr/internal/loop"
@@ -25,21 +26,24 @@ import (
 )
 
 const (
-	// tick is the time between two looks at what runs.
-	tick = 500 * time.Millisecond
+	// tick is the time between two looks at what runs, and prompt while load
+	// balancer nodes are to confirm what was changed.
+	tick   = 500 * time.Millisecond
+	prompt = 50 * time.Millisecond
 	// resync is the longest time between two looks while nothing runs (rule S3).
 	resync = 30 * time.Second
 )
 
-// Viewer gives what was seen last.
-type Viewer interface {
+// Observer gives what was seen last, and asks the load balancer nodes anew.
+type Observer interface {
 	View() observe.View
+	LookAtAgents(ctx context.Context)
 }
 
 // Config is what New needs; all fields are required.
 type Config struct {
 	Store    *store.Store
-	Observer Viewer
+	Observer Observer
 	// Pool reaches the clusters that have to be asked before an app of class
 	// single starts elsewhere (rule C5).
 	Pool *clusters.Pool
@@ -54,8 +58,10 @@ type Loop struct {
 	term leader.Term
 	// An operation ran at the last look: so all that it needs is read at once.
 	busy bool
-	// Requests and errors at the last weight step, by operation.
-	errors map[string]errorWatch
+	// What was counted at the last weight step, by operation.
+	watched map[string]watch
+	// When old operations were removed last.
+	aged time.Time
 }
 
 // New checks its Config.
@@ -63,7 +69,7 @@ func New(c Config, term leader.Term) (*Loop, error) {
 	if c.Store == nil || c.Observer == nil || c.Pool == nil || c.Frozen == nil || c.Logger == nil {
 		return nil, errors.New("operations: every field of Config is required")
 	}
-	return &Loop{Config: c, term: term, errors: map[string]errorWatch{}}, nil
+	return &Loop{Config: c, term: term, watched: map[string]watch{}}, nil
 }
 
 // Run works until ctx ends. While no operation runs it waits for one to
@@ -74,11 +80,12 @@ func (l *Loop) Run(ctx context.Context) error {
 	loop.Watch(ctx, group, l.Store.Operations, w)
 	group.Go(func() error {
 		for {
-			busy, err := l.work(ctx, time.Now())
+			next, err := l.work(ctx, time.Now())
 			if err != nil && ctx.Err() == nil {
 				l.Logger.Warn("operations: a look failed and will be repeated", "error", err.Error())
+				next = tick
 			}
-			if err := rest(ctx, w, busy || err != nil); err != nil {
+			if err := rest(ctx, w, next); err != nil {
 				return err
 			}
 		}
@@ -87,61 +94,79 @@ func (l *Loop) Run(ctx context.Context) error {
 }
 
 // rest waits until the next look is due.
-func rest(ctx context.Context, w loop.Waker, busy bool) error {
-	wait, woken := resync, w
-	if busy {
-		wait, woken = tick, nil // each step is a change: it would wake at once
+func rest(ctx context.Context, woken loop.Waker, wait time.Duration) error {
+	if wait < resync {
+		woken = nil // each step is a change: it would wake at once
 	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-woken:
-	case <-timer.C:
-	}
-	return nil
+	return loop.Rest(ctx, woken, wait)
 }
 
-// work goes one step on with the oldest running operation: a plan counts on
-// the clusters that it does not touch. It tells whether there was one.
-func (l *Loop) work(ctx context.Context, now time.Time) (busy bool, err error) {
+// work goes one step on with the oldest operation that moves clusters, since
+// its plan counts on those that it does not touch, and with all shifts of apps.
+// It tells when the next look is due.
+func (l *Loop) work(ctx context.Context, now time.Time) (next time.Duration, err error) {
 	if !l.busy {
 		live, err := fleet.Live(ctx, l.Store)
-		if l.busy = slices.ContainsFunc(live, fleet.Operation.Running); err != nil || !l.busy {
-			return false, err
+		if l.busy = slices.ContainsFunc(live, fleet.Operation.Running); err != nil {
+			return resync, err
+		}
+		if !l.busy {
+			return resync, l.age(ctx, now)
 		}
 	}
 	snapshot, err := fleet.Load(ctx, l.Store, l.Observer.View())
 	if err != nil {
-		return true, err
+		return tick, err
 	}
 	l.forgetEnded(snapshot.Operations)
-	i := slices.IndexFunc(snapshot.Operations, fleet.Operation.Running)
-	if l.busy = i >= 0; !l.busy {
-		return false, nil
+	due := due(snapshot.Operations)
+	if l.busy = len(due) > 0; !l.busy {
+		return resync, nil
 	}
-	o := snapshot.Operations[i]
-	if err := l.advance(ctx, snapshot, o, now); err != nil {
-		return true, fmt.Errorf("%s: %w", o.Name, err)
+	next = tick
+	var failed error
+	for _, o := range due {
+		confirming, err := l.advance(ctx, snapshot, o, now)
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", o.Name, err))
+		}
+		if confirming {
+			next = prompt
+		}
 	}
-	return true, nil
+	return next, failed
 }
 
-// advance asks what to do next with an operation and does it.
-func (l *Loop) advance(ctx context.Context, s fleet.Snapshot, o fleet.Operation, now time.Time) error {
+// due are the operations to go on with.
+func due(all []fleet.Operation) []fleet.Operation {
+	var out []fleet.Operation
+	if i := slices.IndexFunc(all, fleet.Operation.Moving); i >= 0 {
+		out = append(out, all[i])
+	}
+	for _, o := range all {
+		if o.Running() && o.Shifting() {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// advance asks what to do next with an operation and does it. It tells whether
+// load balancer nodes are still to confirm what was changed.
+func (l *Loop) advance(ctx context.Context, s fleet.Snapshot, o fleet.Operation, now time.Time) (confirming bool, err error) {
 	o = measured(s, o)
 	see, err := l.look(ctx, s, o, now)
 	if err != nil {
-		return err
+		return false, err
 	}
+	before := o.Progress
 	next := failover.Next(o.Plan, o.Progress, see)
 	change := store.NewChange().Guard(l.term.Guard())
 	progress := next.Progress
 	switch next.Action {
 	case failover.Run:
 		if err := l.do(ctx, change, next.Step); err != nil {
-			return err
+			return false, err
 		}
 		progress = progress.Advance()
 		l.Logger.Info("step", "operation", o.Name, "step", next.Step.Sentence)
@@ -152,17 +177,40 @@ func (l *Loop) advance(ctx context.Context, s fleet.Snapshot, o fleet.Operation,
 	case failover.Done:
 		o.Metadata.State = ended(progress)
 	}
-	if progress == o.Progress && o.Running() && o.Metadata.GetSummary() == next.Reason {
-		return nil
+	confirming = next.Action == failover.Run || len(see.Behind) > 0 && failover.Confirming(o.Plan, progress)
+	if progress == before && o.Running() && o.Metadata.GetSummary() == next.Reason {
+		return confirming, nil
 	}
 	o.Progress = progress
-	o.Metadata.Problems = append(o.Metadata.Problems, next.Lacking...)
+	note(o, next.Lacking)
 	describe(o, next.Reason, now)
+	if o.Shifting() && (next.Action == failover.Reverse || next.Action == failover.Stop) {
+		l.record(change, o, before, see, next)
+	}
 	if err := o.Put(l.Store, change, now); err != nil {
-		return err
+		return false, err
 	}
 	_, err = l.Store.Commit(ctx, change)
-	return err
+	return confirming, err
+}
+
+// record keeps the decision to take a shift back, or to stop it, with all that
+// it rests on (rule S5).
+func (l *Loop) record(change *store.Change, o fleet.Operation, at failover.Progress, see failover.Observation, next failover.Decision) {
+	in := failover.NextInput{Plan: o.Plan, Progress: at, Observation: see}
+	decision.New(gantryv1.Decision_KIND_FAILOVER, o.Metadata.GetSubject(), next.Reason, in, next).
+		Because("it is about "+o.Name).
+		Epoch(l.term.Epoch).
+		Put(l.Store, change)
+}
+
+// note adds problems that are not known yet.
+func note(o fleet.Operation, problems []string) {
+	for _, p := range problems {
+		if !slices.Contains(o.Metadata.GetProblems(), p) {
+			o.Metadata.Problems = append(o.Metadata.Problems, p)
+		}
+	}
 }
 
 func ended(p failover.Progress) gantryv1.OperationMetadata_State {

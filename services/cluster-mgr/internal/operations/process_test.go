@@ -11,6 +11,7 @@ import (
 
 	"gantry.dev/pkg/fault"
 	"gantry.dev/pkg/leader"
+	"gantry.dev/pkg/seal"
 	ingressv1 "gantry.dev/proto/gen/gantry/ingress/v1"
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
 	"gantry.dev/services/cluster-mgr/internal/clusters"
@@ -18,6 +19,7 @@ import (
 	"gantry.dev/services/cluster-mgr/internal/publish"
 	"gantry.dev/services/cluster-mgr/internal/reconcile"
 	"gantry.dev/services/cluster-mgr/internal/store"
+	"gantry.dev/services/cluster-mgr/internal/vault"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
@@ -68,7 +70,7 @@ func start(t *testing.T, raw *clientv3.Client, cloud *cloud, term leader.Term, d
 	if p.observer, err = observe.New(observe.Config{Store: p.store, Pool: pool, Logger: logger}); err != nil {
 		t.Fatal(err)
 	}
-	if p.reconciler, err = reconcile.New(reconcile.Config{Store: p.store, Pool: pool, Observer: p.observer, Images: there, Logger: logger}, term); err != nil {
+	if p.reconciler, err = reconcile.New(reconcile.Config{Store: p.store, Pool: pool, Observer: p.observer, Images: there, Vault: vault.New(p.store, seal.Key{}), Logger: logger}, term); err != nil {
 		t.Fatal(err)
 	}
 	frozen := func() string { return "" }
@@ -133,7 +135,16 @@ func (p *process) publish(ctx context.Context) error {
 	for _, c := range list {
 		all = append(all, c.Value)
 	}
-	next := publish.Config(gateways[0].Value, nil, all, nil)
+	routes, _, err := p.store.Routes.List(ctx, "")
+	if err != nil {
+		return err
+	}
+	shares, _, err := p.store.Shares.List(ctx, "")
+	if err != nil {
+		return err
+	}
+	next := publish.Config(gateways[0].Value, values(routes), all, nil)
+	publish.Divide(next, values(shares))
 	last, err := p.store.Configs.Get(ctx, next.GetGateway())
 	if err != nil && !fault.Is(err, fault.KindNotFound) {
 		return err
@@ -147,6 +158,14 @@ func (p *process) publish(ctx context.Context) error {
 	p.store.Configs.Put(change, next.GetGateway(), next, last.ModRevision)
 	_, err = p.store.Commit(ctx, change)
 	return err
+}
+
+func values[T any](items []store.Item[T]) []T {
+	var out []T
+	for _, i := range items {
+		out = append(out, i.Value)
+	}
+	return out
 }
 
 func withoutEpoch(c *ingressv1.GatewayConfig) *ingressv1.GatewayConfig {

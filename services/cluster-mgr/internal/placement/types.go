@@ -48,6 +48,9 @@ type Node struct {
 type Cluster struct {
 	Name  string `json:"name"`
 	Nodes []Node `json:"nodes"`
+	// Use is what the nodes' Used is, as part of a sentence ("the 95th percentile of the last 1h,
+	// measured 12:00:00 UTC"); nothing is decided by it.
+	Use string `json:"use,omitempty"`
 	// Eligible is whether the app may run here; if not, Reason says why as part of a sentence
 	// ("is cordoned").
 	Eligible bool   `json:"eligible"`

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gantry.dev/pkg/fault"
+	"gantry.dev/pkg/gather"
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
 	"gantry.dev/services/cluster-mgr/internal/fleet"
 	"gantry.dev/services/cluster-mgr/internal/observe"
@@ -33,14 +34,40 @@ type Config struct {
 
 // Planner plans on any instance of cluster-mgr, leading or not: it changes
 // nothing but the operations it creates.
-type Planner struct{ Config }
+type Planner struct {
+	Config
+	// Who asks at the same time whether something fits shares a look.
+	looks *gather.Reader[look]
+}
+
+// look is the fleet, and how it is when everybody has what is due. Nobody who
+// asks takes anything from it.
+type look struct{ now, settled fleet.Snapshot }
 
 // New checks its Config.
 func New(c Config) (*Planner, error) {
 	if c.Store == nil || c.Observer == nil || c.Images == nil {
 		return nil, errors.New("planning: store, observer and images are required")
 	}
-	return &Planner{c}, nil
+	p := &Planner{Config: c}
+	p.looks = gather.New(p.look)
+	return p, nil
+}
+
+func (p *Planner) look(ctx context.Context) (look, error) {
+	snapshot, err := fleet.Load(ctx, p.Store, p.Observer.View())
+	if err != nil {
+		return look{}, err
+	}
+	return look{now: snapshot, settled: snapshot.Settled("", p.Images)}, nil
+}
+
+// except is the fleet with what is due to everybody but an app.
+func (l look) except(app string, there fleet.ImageThere) fleet.Snapshot {
+	if l.now.Unplaced(app) {
+		return l.now.Settled(app, there)
+	}
+	return l.settled
 }
 
 // Fit refuses, with the shortfall, an app whose wanted replicas fit nowhere.
@@ -58,19 +85,19 @@ func (p *Planner) Fit(ctx context.Context, app *gantryv1.App, desired int) error
 // all of them anew. Nothing is changed. NO_CLUSTER when there is no cluster,
 // RESOURCES_INVALID when the app's size cannot be read.
 func (p *Planner) Division(ctx context.Context, app *gantryv1.App, desired int, rebalance bool) (placement.Plan, error) {
-	snapshot, err := fleet.Load(ctx, p.Store, p.Observer.View())
+	seen, err := p.looks.Get(ctx)
 	if err != nil {
 		return placement.Plan{}, err
 	}
-	if len(snapshot.Clusters) == 0 {
+	if len(seen.now.Clusters) == 0 {
 		return placement.Plan{}, fault.Precondition("NO_CLUSTER", "no cluster is registered, so nothing can run; an operator does it with `gantry cluster register`")
 	}
-	in, err := snapshot.Settled(app.GetName(), p.Images).Placement(app, desired, p.Images)
+	in, err := seen.except(app.GetName(), p.Images).Placement(app, desired, p.Images)
 	if err != nil {
 		return placement.Plan{}, fault.Invalid("RESOURCES_INVALID", "%w", err)
 	}
 	in.Rebalance = rebalance
-	return placement.Decide(snapshot.Grown(in)), nil
+	return placement.Decide(seen.now.Grown(in)), nil
 }
 
 // Survival says for each cluster what would find no place if it died now.

@@ -33,16 +33,16 @@ func (p *Planner) MigrateApps(ctx context.Context, r *gantryv1.MigrateAppsReques
 	if err != nil {
 		return nil, err
 	}
-	if err := possible(plan); err != nil {
+	if err := possible(plan.Plan); err != nil {
 		return nil, err
 	}
-	o := newOperation(plan, r.GetName(), user, gantryv1.OperationMetadata_STATE_AWAITING_APPROVAL)
+	o := newOperation(plan.Plan, r.GetName(), user, gantryv1.OperationMetadata_STATE_AWAITING_APPROVAL)
 	o.Metadata.Summary = awaiting(user+" wants to leave "+names.ID(r.GetName()), o)
 	if r.GetValidateOnly() {
 		o.Name = ""
 		return o.Pack()
 	}
-	return p.save(ctx, snapshot, o)
+	return p.save(ctx, snapshot, o, plan)
 }
 
 // lost tells whether a cluster is proven down.
@@ -52,12 +52,12 @@ func lost(c *gantryv1.Cluster) bool {
 
 // migration plans now what like says: whether the cluster is lost, and how
 // fast it is left.
-func (p *Planner) migration(s fleet.Snapshot, cluster string, like failover.Plan) (failover.Plan, error) {
+func (p *Planner) migration(s fleet.Snapshot, cluster string, like failover.Plan) (Made, error) {
 	apps, err := s.FailoverApps(p.Images)
 	if err != nil {
-		return failover.Plan{}, err
+		return Made{}, err
 	}
-	return failover.Migrate(failover.MigrateInput{
+	return made(failover.MigrateInput{
 		Cluster:     names.ID(cluster),
 		Down:        like.SourceDown,
 		StepPercent: like.StepPercent,
@@ -65,7 +65,7 @@ func (p *Planner) migration(s fleet.Snapshot, cluster string, like failover.Plan
 		Clusters:    s.FailoverClusters(),
 		Apps:        apps,
 		Guard:       like.Guard,
-	}), nil
+	}, failover.Migrate), nil
 }
 
 // awaiting says why an operation was prepared, and what it waits for.
@@ -79,16 +79,17 @@ func awaiting(why string, o fleet.Operation) string {
 
 // PrepareMigration adds to a change the operation that moves the apps of a
 // lost cluster elsewhere once somebody approves it. verdictUnixMilli is since
-// when the cluster has been down, or 0 when automation may not act on that. It
-// gives the operation's name and a sentence for the alarm.
-func (p *Planner) PrepareMigration(change *store.Change, s fleet.Snapshot, cluster *gantryv1.Cluster, why string, verdictUnixMilli int64) (name, summary string, err error) {
+// when the cluster has been down, or 0 when automation may not act on that;
+// epoch is the leader's. It gives the operation's name and a sentence for the alarm.
+func (p *Planner) PrepareMigration(change *store.Change, s fleet.Snapshot, cluster *gantryv1.Cluster, why string, verdictUnixMilli, epoch int64) (name, summary string, err error) {
 	plan, err := p.migration(s, cluster.GetName(), failover.Plan{SourceDown: true})
 	if err != nil {
 		return "", "", err
 	}
-	o := newOperation(plan, cluster.GetName(), byItself, gantryv1.OperationMetadata_STATE_AWAITING_APPROVAL)
+	o := newOperation(plan.Plan, cluster.GetName(), byItself, gantryv1.OperationMetadata_STATE_AWAITING_APPROVAL)
 	o.VerdictUnixMilli = verdictUnixMilli
 	o.Metadata.Summary = awaiting(why, o)
+	plan.Decision(o).Epoch(epoch).Put(p.Store, change)
 	if err := o.Put(p.Store, change, time.Now()); err != nil {
 		return "", "", err
 	}
@@ -108,14 +109,10 @@ func (p *Planner) DropUnapproved(ctx context.Context, change *store.Change, name
 	if name == "" {
 		return nil
 	}
-	item, err := p.Store.Operations.Get(ctx, name)
+	o, err := fleet.GetOperation(ctx, p.Store, name)
 	if fault.Is(err, fault.KindNotFound) {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	o, err := fleet.Unpack(item)
 	if err != nil || o.Metadata.GetState() != gantryv1.OperationMetadata_STATE_AWAITING_APPROVAL {
 		return err
 	}
@@ -130,11 +127,7 @@ func (p *Planner) DropUnapproved(ctx context.Context, change *store.Change, name
 // the plan is about a state that is over, or would do less than, or confirm
 // something that, the approver has not seen.
 func (p *Planner) Approve(ctx context.Context, name, user string) (*longrunningpb.Operation, error) {
-	item, err := p.Store.Operations.Get(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	o, err := fleet.Unpack(item)
+	o, err := fleet.GetOperation(ctx, p.Store, name)
 	if err != nil {
 		return nil, err
 	}
@@ -149,14 +142,14 @@ func (p *Planner) Approve(ctx context.Context, name, user string) (*longrunningp
 	if err != nil {
 		return nil, err
 	}
-	if worse := worsened(o.Plan, fresh); worse != "" {
-		o = adopt(o, fresh)
-		if _, err := p.save(ctx, snapshot, o); err != nil {
+	if worse := worsened(o.Plan, fresh.Plan); worse != "" {
+		o = adopt(o, fresh.Plan)
+		if _, err := p.save(ctx, snapshot, o, fresh); err != nil {
 			return nil, err
 		}
 		return nil, fault.Precondition("PLAN_OUTDATED", "%s has changed since it was made: %s; nothing was started, look at `gantry operation get %s` and approve it again", o.Name, worse, names.ID(o.Name))
 	}
-	return p.save(ctx, snapshot, Approved(o, fresh, user))
+	return p.save(ctx, snapshot, Approved(o, fresh.Plan, user), fresh)
 }
 
 // Approved is an operation that begins, with the plan that was approved.
@@ -170,21 +163,21 @@ func Approved(o fleet.Operation, plan failover.Plan, by string) fleet.Operation 
 // Anew makes the plan of an operation that waits for approval as it would be
 // made now. PLAN_OUTDATED when it is about a state that is over,
 // PLAN_IMPOSSIBLE when there is nothing that could be done.
-func (p *Planner) Anew(s fleet.Snapshot, o fleet.Operation) (failover.Plan, error) {
+func (p *Planner) Anew(s fleet.Snapshot, o fleet.Operation) (Made, error) {
 	cluster := s.Cluster(o.Metadata.GetSubject())
 	switch {
 	case cluster == nil:
-		return failover.Plan{}, fault.Precondition("PLAN_OUTDATED", "%s is registered no more; cancel %s", o.Metadata.GetSubject(), o.Name)
+		return Made{}, fault.Precondition("PLAN_OUTDATED", "%s is registered no more; cancel %s", o.Metadata.GetSubject(), o.Name)
 	case o.Plan.SourceDown && cluster.GetHealth().GetState() == gantryv1.ClusterHealth_STATE_HEALTHY:
-		return failover.Plan{}, fault.Precondition("PLAN_OUTDATED", "%s is healthy again, and %s was made for its loss; `gantry cluster migrate %s` plans to leave it all the same", o.Plan.Cluster, o.Name, o.Plan.Cluster)
+		return Made{}, fault.Precondition("PLAN_OUTDATED", "%s is healthy again, and %s was made for its loss; `gantry cluster migrate %s` plans to leave it all the same", o.Plan.Cluster, o.Name, o.Plan.Cluster)
 	case !o.Plan.SourceDown && lost(cluster):
-		return failover.Plan{}, fault.Precondition("PLAN_OUTDATED", "%s is down now, and %s counts on it; approve the operation that was prepared for its loss", o.Plan.Cluster, o.Name)
+		return Made{}, fault.Precondition("PLAN_OUTDATED", "%s is down now, and %s counts on it; approve the operation that was prepared for its loss", o.Plan.Cluster, o.Name)
 	}
 	fresh, err := p.migration(s, cluster.GetName(), o.Plan)
 	if err != nil {
-		return failover.Plan{}, err
+		return Made{}, err
 	}
-	return fresh, possible(fresh)
+	return fresh, possible(fresh.Plan)
 }
 
 // worsened says what a plan made anew asks of its approver that the one before

@@ -30,7 +30,7 @@ func (p *Planner) SwitchTraffic(ctx context.Context, r *gantryv1.SwitchTrafficRe
 	if err != nil {
 		return nil, err
 	}
-	plan := failover.Switch(failover.SwitchInput{
+	plan := made(failover.SwitchInput{
 		Cluster:     names.ID(r.GetName()),
 		ToPercent:   int(r.GetToPercent()),
 		StepPercent: int(r.GetStepPercent()),
@@ -39,7 +39,7 @@ func (p *Planner) SwitchTraffic(ctx context.Context, r *gantryv1.SwitchTrafficRe
 		Clusters:    snapshot.FailoverClusters(),
 		Apps:        apps,
 		Guard:       pace(r.GetStepSeconds()),
-	})
+	}, failover.Switch)
 	return p.start(ctx, snapshot, plan, r.GetName(), user)
 }
 
@@ -63,14 +63,19 @@ func (p *Planner) FailBack(ctx context.Context, r *gantryv1.FailBackRequest, use
 	if err != nil {
 		return nil, err
 	}
-	plan := failover.FailBack(failover.FailBackInput{
+	left, err := p.left(ctx, r.GetName())
+	if err != nil {
+		return nil, err
+	}
+	plan := made(failover.FailBackInput{
 		Cluster:          names.ID(r.GetName()),
 		NowUnix:          time.Now().Unix(),
 		HealthySinceUnix: healthySince(cluster),
 		StabilizeSeconds: p.stabilize(),
+		Left:             left,
 		Clusters:         snapshot.FailoverClusters(),
 		Apps:             apps,
-	})
+	}, failover.FailBack)
 	return p.start(ctx, snapshot, plan, r.GetName(), user)
 }
 
@@ -103,10 +108,11 @@ func (p *Planner) idle(ctx context.Context, cluster string) (fleet.Snapshot, err
 	return snapshot, alone(snapshot)
 }
 
-// alone refuses while an operation runs.
+// alone refuses while an operation moves clusters. One that begins overrules
+// the shifts of apps: they wait until it has ended.
 func alone(s fleet.Snapshot) error {
 	for _, o := range s.Operations {
-		if o.Running() {
+		if o.Moving() {
 			return fault.Precondition("OPERATION_RUNNING", "%s works on %s; wait for it with `gantry operation wait %s` or cancel it", o.Name, names.ID(o.Metadata.GetSubject()), names.ID(o.Name))
 		}
 	}
@@ -114,11 +120,11 @@ func alone(s fleet.Snapshot) error {
 }
 
 // start stores a plan as a running operation, or refuses one without steps.
-func (p *Planner) start(ctx context.Context, s fleet.Snapshot, plan failover.Plan, cluster, user string) (*longrunningpb.Operation, error) {
-	if err := possible(plan); err != nil {
+func (p *Planner) start(ctx context.Context, s fleet.Snapshot, plan Made, cluster, user string) (*longrunningpb.Operation, error) {
+	if err := possible(plan.Plan); err != nil {
 		return nil, err
 	}
-	return p.save(ctx, s, newOperation(plan, cluster, user, gantryv1.OperationMetadata_STATE_RUNNING))
+	return p.save(ctx, s, newOperation(plan.Plan, cluster, user, gantryv1.OperationMetadata_STATE_RUNNING), plan)
 }
 
 func possible(plan failover.Plan) error {
@@ -128,10 +134,16 @@ func possible(plan failover.Plan) error {
 	return nil
 }
 
-// save stores an operation, unless another one began or changed since the
-// snapshot (rule S1), and reads it back.
-func (p *Planner) save(ctx context.Context, s fleet.Snapshot, o fleet.Operation) (*longrunningpb.Operation, error) {
+// save stores an operation with how its plan was made.
+func (p *Planner) save(ctx context.Context, s fleet.Snapshot, o fleet.Operation, plan Made) (*longrunningpb.Operation, error) {
 	change := store.NewChange()
+	plan.Decision(o).Put(p.Store, change)
+	return p.saveWith(ctx, change, s, o)
+}
+
+// saveWith stores an operation together with a change, unless another one began
+// or changed since the snapshot (rule S1), and reads it back.
+func (p *Planner) saveWith(ctx context.Context, change *store.Change, s fleet.Snapshot, o fleet.Operation) (*longrunningpb.Operation, error) {
 	p.Store.Operations.ExpectNoneSince(change, "", s.OperationsAt)
 	if err := o.Put(p.Store, change, time.Now()); err != nil {
 		return nil, err

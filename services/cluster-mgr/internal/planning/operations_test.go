@@ -179,7 +179,7 @@ func (m *movable) prepare() fleet.Operation {
 		m.Fatal(err)
 	}
 	change := store.NewChange()
-	name, _, err := m.planner.PrepareMigration(change, s, s.Cluster(siteB), "it does not serve", 7)
+	name, _, err := m.planner.PrepareMigration(change, s, s.Cluster(siteB), "it does not serve", 7, 3)
 	if err != nil {
 		m.Fatal(err)
 	}

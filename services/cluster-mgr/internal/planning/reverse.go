@@ -17,13 +17,12 @@ import (
 // was kept for that. OPERATION_NOT_FINISHED when it has not come to its good
 // end; PLAN_OUTDATED when the world is not any more as it was left.
 func (p *Planner) Reverse(ctx context.Context, r *gantryv1.ReverseOperationRequest, user string) (*longrunningpb.Operation, error) {
-	item, err := p.Store.Operations.Get(ctx, r.GetName())
+	o, err := fleet.GetOperation(ctx, p.Store, r.GetName())
 	if err != nil {
 		return nil, err
 	}
-	o, err := fleet.Unpack(item)
-	if err != nil {
-		return nil, err
+	if o.Shifting() {
+		return p.reverseShift(ctx, o, user)
 	}
 	if o.Metadata.GetState() != gantryv1.OperationMetadata_STATE_SUCCEEDED {
 		return nil, fault.Precondition("OPERATION_NOT_FINISHED", "%s has not come to its end, its state is %s; only what succeeded is taken back by this", o.Name, o.Metadata.GetState())
@@ -37,7 +36,7 @@ func (p *Planner) Reverse(ctx context.Context, r *gantryv1.ReverseOperationReque
 		return nil, err
 	}
 	cluster := snapshot.Cluster(o.Metadata.GetSubject())
-	plan := failover.Revert(failover.RevertInput{
+	plan := made(failover.RevertInput{
 		Of:               o.Plan,
 		Evacuated:        cluster.GetEvacuated(),
 		NowUnix:          time.Now().Unix(),
@@ -46,12 +45,12 @@ func (p *Planner) Reverse(ctx context.Context, r *gantryv1.ReverseOperationReque
 		Clusters:         snapshot.FailoverClusters(),
 		Apps:             apps,
 		Guard:            o.Plan.Guard,
-	})
-	if len(plan.Steps) == 0 {
+	}, failover.Revert)
+	if len(plan.Plan.Steps) == 0 {
 		return nil, fault.Precondition("PLAN_OUTDATED", "%s cannot be taken back, nothing was changed: %s; plan anew with `gantry cluster switch`, `migrate` or `failback` %s",
-			o.Name, strings.Join(plan.Problems, "; "), names.ID(cluster.GetName()))
+			o.Name, strings.Join(plan.Plan.Problems, "; "), names.ID(cluster.GetName()))
 	}
-	reversal := newOperation(plan, cluster.GetName(), user, gantryv1.OperationMetadata_STATE_RUNNING)
+	reversal := newOperation(plan.Plan, cluster.GetName(), user, gantryv1.OperationMetadata_STATE_RUNNING)
 	reversal.Metadata.Summary = "takes " + o.Name + " back"
-	return p.save(ctx, snapshot, reversal)
+	return p.save(ctx, snapshot, reversal, plan)
 }

@@ -13,6 +13,10 @@ import (
 	"gantry.dev/services/cluster-mgr/internal/fleet"
 )
 
+// hearsay is for how long after a change a cluster may still be shown as it
+// was before: what ipaas has heard of a busy API server is a little old.
+const hearsay = 5 * time.Second
+
 // applied is what was applied to a target last.
 type applied struct {
 	replicas, release int
@@ -29,7 +33,7 @@ func (l *Loop) todo(s fleet.Snapshot, p placed) []wanted {
 }
 
 // settled tells whether this term has applied what is wanted and the cluster
-// was seen with it, or was not looked at since: a new leader applies
+// was seen with it, or may be shown as it was before: a new leader applies
 // everything once, since the content of a release is not seen from outside.
 // The caller holds mu.
 func (l *Loop) settled(s fleet.Snapshot, w wanted) bool {
@@ -37,25 +41,28 @@ func (l *Loop) settled(s fleet.Snapshot, w wanted) bool {
 	if !ok || last.replicas != w.replicas || last.release != w.release {
 		return false
 	}
-	if w.files() && l.configured[w.target] != w.release {
+	if fleet.Brings(w.spec.GetSpec()) && l.configured[w.target] != w.release {
 		return false
 	}
 	v := s.View.Clusters[w.cluster]
 	seen := v.Workloads[w.app]
-	return int(seen.GetReplicas()) == w.replicas && int(seen.GetRelease()) == w.release || v.Attempt.Before(last.at)
+	return int(seen.GetReplicas()) == w.replicas && int(seen.GetRelease()) == w.release || v.Attempt.Before(last.at.Add(hearsay))
 }
 
 // apply brings one cluster's part of an app to the wanted state. A release
 // whose image the cluster's registry does not have waits (rule B5), and so
-// does one whose files are not there.
+// does one whose files, secrets and volumes are not there.
 func (l *Loop) apply(ctx context.Context, s fleet.Snapshot, w wanted, there fleet.ImageThere) error {
 	cluster := s.Cluster(w.cluster)
 	running := s.View.Clusters[w.cluster].Workloads[w.app]
 	if there, reason := there(cluster, w.spec); !there && int(running.GetRelease()) != w.release {
 		return fmt.Errorf("release %d of %s waits: %s %s", w.release, w.app, names.ID(w.cluster), reason)
 	}
+	if lacks := s.Lacks(w.spec, w.cluster); len(lacks) > 0 && w.replicas > 0 && int(running.GetRelease()) != w.release {
+		return fmt.Errorf("release %d of %s waits: %s does not have the volume %s", w.release, w.app, names.ID(w.cluster), strings.Join(lacks, " and "))
+	}
 	if !l.isConfigured(w.spec, w.cluster) {
-		return fmt.Errorf("release %d of %s waits: %s does not have its files", w.release, w.app, names.ID(w.cluster))
+		return fmt.Errorf("release %d of %s waits: %s does not have its files, secrets and volumes", w.release, w.app, names.ID(w.cluster))
 	}
 	client, err := l.Pool.Ipaas(cluster)
 	if err != nil {
@@ -83,6 +90,8 @@ func workload(cluster *gantryv1.Cluster, w wanted) *ipaasv1.Workload {
 		Image:    ImageReference(cluster.GetRegistry(), w.spec.GetSpec().GetImage(), w.spec.GetStatus().GetDigest()),
 		Replicas: int32(w.replicas),
 		Spec:     w.spec.GetSpec(),
+
+		SecretVersions: w.versions,
 	}
 }
 

@@ -29,6 +29,8 @@ type cell struct {
 	apps  map[string]*deployment
 	// What was asked, in order: "config web 1", "apply web 3 r1", "delete web".
 	calls []string
+	// What ApplyConfig brought last, by app.
+	brought map[string]*ipaasv1.ApplyConfigRequest
 	// Apps whose calls fail, by "apply web" or "config web".
 	broken map[string]bool
 	// Calls refused for an older epoch.
@@ -50,7 +52,7 @@ type deployment struct {
 }
 
 func newCell(name string, nodes int, milliCPU int64) *cell {
-	c := &cell{identity: "uid-" + name, apps: map[string]*deployment{}, broken: map[string]bool{}}
+	c := &cell{identity: "uid-" + name, apps: map[string]*deployment{}, broken: map[string]bool{}, brought: map[string]*ipaasv1.ApplyConfigRequest{}}
 	for i := range nodes {
 		c.nodes = append(c.nodes, &gantryv1.NodeCapacity{
 			Name: fmt.Sprintf("n%d", i), Ready: true, AllocatableMilliCpu: milliCPU, AllocatableMemoryBytes: 64 << 30, MaxPods: 110,
@@ -143,6 +145,7 @@ func (c *cell) ApplyConfig(_ context.Context, r *ipaasv1.ApplyConfigRequest) (*i
 	if err := c.accept(r.GetEpoch(), r.GetIdentity(), "config "+short(r.GetApp()), fmt.Sprintf(" %d", r.GetRelease())); err != nil {
 		return nil, err
 	}
+	c.brought[short(r.GetApp())] = r
 	return &ipaasv1.ApplyConfigResponse{Object: "config"}, nil
 }
 

@@ -16,13 +16,14 @@ import (
 	"gantry.dev/services/cluster-mgr/internal/loop"
 	"gantry.dev/services/cluster-mgr/internal/observe"
 	"gantry.dev/services/cluster-mgr/internal/store"
+	"gantry.dev/services/cluster-mgr/internal/vault"
 	"golang.org/x/sync/errgroup"
 )
 
 // resync is the longest time between two passes (rule S3).
 const resync = 5 * time.Second
 
-// inFlight bounds how many apps are stored and applied at a time.
+// inFlight bounds how many questions and deletions are under way at a time.
 const inFlight = 64
 
 // Observer says what was seen last of the clusters, and when there is
@@ -38,6 +39,7 @@ type Config struct {
 	Pool     *clusters.Pool
 	Observer Observer
 	Images   fleet.ImageThere
+	Vault    *vault.Vault
 	Logger   *slog.Logger
 }
 
@@ -50,28 +52,27 @@ type Loop struct {
 	mu sync.Mutex
 	// What was applied last, and when.
 	applied map[target]applied
-	// The release whose files were put there last.
+	// The release whose files, secrets and volumes were put there last.
 	configured map[target]int
 	// Since when, by our own clock, no node takes some of the replicas.
 	stuck map[target]time.Time
 	// Apps that are being applied; true: with more to do afterwards.
 	busy map[string]bool
 
-	// slots bounds how many apps are applied at a time.
-	slots    chan struct{}
+	slots    *slots
 	applying sync.WaitGroup
 	waker    loop.Waker
 }
 
 // New checks its Config.
 func New(c Config, term leader.Term) (*Loop, error) {
-	if c.Store == nil || c.Pool == nil || c.Observer == nil || c.Images == nil || c.Logger == nil {
+	if c.Store == nil || c.Pool == nil || c.Observer == nil || c.Images == nil || c.Vault == nil || c.Logger == nil {
 		return nil, errors.New("reconcile: every field of Config is required")
 	}
 	return &Loop{
 		Config: c, term: term,
 		applied: map[target]applied{}, configured: map[target]int{}, stuck: map[target]time.Time{},
-		busy: map[string]bool{}, slots: make(chan struct{}, inFlight), waker: loop.NewWaker(),
+		busy: map[string]bool{}, slots: newSlots(), waker: loop.NewWaker(),
 	}, nil
 }
 

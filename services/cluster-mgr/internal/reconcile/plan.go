@@ -17,10 +17,9 @@ type wanted struct {
 	replicas int
 	release  int
 	spec     *gantryv1.App
+	// Version of each secret that the release has.
+	versions map[string]string
 }
-
-// files tells whether the release needs files to be there first.
-func (w wanted) files() bool { return len(w.spec.GetSpec().GetFiles()) > 0 }
 
 // plan says what each cluster is to run of an app now. It differs from the
 // assignment while replicas move: the giving cluster keeps its replicas until

@@ -79,7 +79,7 @@ func (w *work) store(batch []placed) {
 	}
 }
 
-// apply puts an app's files into all its clusters, then brings each cluster to
+// apply puts what an app brings into all its clusters, then makes each cluster
 // what is wanted. An app with which nothing is to be done costs nothing.
 func (w *work) apply(p placed) {
 	todo := w.loop.todo(w.snapshot, p)
@@ -91,16 +91,20 @@ func (w *work) apply(p placed) {
 	}
 	w.loop.applying.Go(func() {
 		defer w.loop.release(p.app.GetName())
-		select {
-		case w.loop.slots <- struct{}{}:
-			defer func() { <-w.loop.slots }()
-		case <-w.ctx.Done():
+		versions, err := w.loop.versions(w.ctx, p.app)
+		if err != nil {
+			w.report(err)
 			return
 		}
-		w.report(w.loop.configure(w.ctx, w.snapshot, p.app))
+		w.report(w.loop.configure(w.ctx, w.snapshot, p.app, versions))
 		var group errgroup.Group
 		for _, t := range todo {
+			t.versions = versions
 			group.Go(func() error {
+				if !w.loop.slots.take(w.ctx, t.cluster) {
+					return nil
+				}
+				defer w.loop.slots.free(t.cluster)
 				w.report(w.loop.apply(w.ctx, w.snapshot, t, w.there))
 				return nil
 			})

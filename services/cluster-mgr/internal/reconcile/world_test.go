@@ -11,11 +11,13 @@ import (
 
 	"gantry.dev/pkg/etcdkv/etcdtest"
 	"gantry.dev/pkg/leader"
+	"gantry.dev/pkg/seal"
 	ipaasv1 "gantry.dev/proto/gen/gantry/ipaas/v1"
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
 	"gantry.dev/services/cluster-mgr/internal/clusters"
 	"gantry.dev/services/cluster-mgr/internal/observe"
 	"gantry.dev/services/cluster-mgr/internal/store"
+	"gantry.dev/services/cluster-mgr/internal/vault"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
@@ -32,6 +34,7 @@ type world struct {
 	client   *clientv3.Client
 	store    *store.Store
 	cells    map[string]*cell
+	vault    *vault.Vault
 	pool     *clusters.Pool
 	observer *observe.Observer
 	// Apps that a registry does not have, "site-a web".
@@ -45,6 +48,7 @@ func newWorld(t *testing.T, etcd *etcdtest.Server, cells map[string]*cell) *worl
 	t.Helper()
 	w := &world{t: t, etcd: etcd, client: etcd.Client(t), cells: cells, noImage: map[string]bool{}, now: time.Now()}
 	w.store = store.New(w.client)
+	w.vault = vault.New(w.store, seal.New())
 	_, err := w.client.Delete(t.Context(), "/gantry", clientv3.WithPrefix())
 	w.ok(err)
 	servers := map[string]*bufconn.Listener{}
@@ -87,7 +91,7 @@ func (w *world) elect(s *store.Store) {
 	term, end := lead(w.t, w.client)
 	w.end = end
 	var err error
-	w.loop, err = New(Config{Store: s, Pool: w.pool, Observer: w.observer, Images: w.there, Logger: slog.New(slog.DiscardHandler)}, term)
+	w.loop, err = New(Config{Store: s, Pool: w.pool, Observer: w.observer, Images: w.there, Vault: w.vault, Logger: slog.New(slog.DiscardHandler)}, term)
 	w.ok(err)
 }
 

@@ -60,19 +60,48 @@ func (s Schedule) Check(minimum, maximum int) error {
 
 // At gives the bounds at a moment. A schedule that cannot be read, which Check refuses, does not hold.
 func At(list []Schedule, minimum, maximum int, now time.Time) Bounds {
-	out := Bounds{}
+	return Read(list).At(minimum, maximum, now)
+}
+
+// Plan is schedules that have been read once, to be asked many times.
+type Plan []entry
+
+type entry struct {
+	Schedule
+	beginnings cron.Schedule
+}
+
+// Read leaves out what cannot be read.
+func Read(list []Schedule) Plan {
+	var out Plan
 	for _, s := range list {
-		if !s.holds(now) {
+		if c, err := s.parse(); err == nil {
+			out = append(out, entry{s, c})
+		}
+	}
+	return out
+}
+
+// At gives the bounds at a moment.
+func (p Plan) At(minimum, maximum int, now time.Time) Bounds {
+	out := Bounds{}
+	for _, e := range p {
+		if !e.holds(now) {
 			continue
 		}
-		b := s.bounds(minimum, maximum)
-		out.Active = append(out.Active, s.Name)
+		b := e.bounds(minimum, maximum)
+		out.Active = append(out.Active, e.Name)
 		out.Min, out.Max = max(out.Min, b.Min), max(out.Max, b.Max)
 	}
 	if len(out.Active) == 0 {
 		return Bounds{Min: minimum, Max: maximum}
 	}
 	return out
+}
+
+func (e entry) holds(now time.Time) bool {
+	begun := e.beginnings.Next(now.Add(-e.duration()))
+	return !begun.IsZero() && !begun.After(now)
 }
 
 // Next gives the first beginning or end after a moment; false when there is none.
@@ -119,15 +148,6 @@ func (s Schedule) parse() (cron.Schedule, error) {
 		return nil, fmt.Errorf("cron: %q never comes", s.Cron)
 	}
 	return parsed, nil
-}
-
-func (s Schedule) holds(now time.Time) bool {
-	c, err := s.parse()
-	if err != nil {
-		return false
-	}
-	begun := c.Next(now.Add(-s.duration()))
-	return !begun.IsZero() && !begun.After(now)
 }
 
 func (s Schedule) next(now time.Time) (Change, bool) {

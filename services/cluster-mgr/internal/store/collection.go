@@ -8,7 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"gantry.dev/pkg/etcdkv"
 	"gantry.dev/pkg/fault"
+	"gantry.dev/pkg/gather"
 	ingressv1 "gantry.dev/proto/gen/gantry/ingress/v1"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -56,10 +58,12 @@ type Collection[T any] struct {
 	decode func([]byte) (T, error)
 	// Records are dropped after this; 0: never.
 	age time.Duration
+	// Reads for Fresh.
+	fresh *gather.Reader[list[T]]
 }
 
 func protos[T proto.Message](client *clientv3.Client, name, kind string, create func() T) *Collection[T] {
-	return &Collection[T]{
+	c := &Collection[T]{
 		client: client, prefix: "/gantry/" + name + "/", kind: kind, packer: newPacker(),
 		encode: func(v T) ([]byte, error) { return proto.MarshalOptions{Deterministic: true}.Marshal(v) },
 		decode: func(b []byte) (T, error) {
@@ -67,14 +71,18 @@ func protos[T proto.Message](client *clientv3.Client, name, kind string, create 
 			return v, proto.Unmarshal(b, v)
 		},
 	}
+	c.fresh = newFresh(c)
+	return c
 }
 
 func jsons[T any](client *clientv3.Client, name, kind string) *Collection[T] {
-	return &Collection[T]{
+	c := &Collection[T]{
 		client: client, prefix: "/gantry/" + name + "/", kind: kind, packer: newPacker(),
 		encode: func(v T) ([]byte, error) { return json.Marshal(v) },
 		decode: func(b []byte) (v T, err error) { return v, json.Unmarshal(b, &v) },
 	}
+	c.fresh = newFresh(c)
+	return c
 }
 
 // configs have keys that an agent's role can be limited to.
@@ -104,7 +112,7 @@ func (c *Collection[T]) name(key []byte) string {
 }
 
 func (c *Collection[T]) item(key, value []byte, revision int64) (Item[T], error) {
-	plain, err := unpack(value)
+	plain, err := etcdkv.Unpack(value)
 	if err != nil {
 		return Item[T]{}, fault.Internal("STORED_VALUE_UNREADABLE", "decode %s: %w", key, err)
 	}

@@ -17,22 +17,37 @@ type Store struct {
 	client *clientv3.Client
 	leases *leases
 
-	Clusters    *Collection[*gantryv1.Cluster]
-	Projects    *Collection[*gantryv1.Project]
-	Apps        *Collection[*gantryv1.App]
-	Releases    *Collection[*gantryv1.Release]
-	Gateways    *Collection[*gantryv1.Gateway]
-	Routes      *Collection[*gantryv1.Route]
-	Alarms      *Collection[*gantryv1.Alarm]
-	Decisions   *Decisions
-	Operations  *Collection[*longrunningpb.Operation]
-	Assignments *Collection[Assignment]
-	Deletions   *Collection[Deletion]
+	Clusters *Collection[*gantryv1.Cluster]
+	Projects *Collection[*gantryv1.Project]
+	Apps     *Collection[*gantryv1.App]
+	Releases *Collection[*gantryv1.Release]
+	Gateways *Collection[*gantryv1.Gateway]
+	Routes   *Collection[*gantryv1.Route]
+	Alarms   *Collection[*gantryv1.Alarm]
+	Volumes  *Collection[*gantryv1.Volume]
+	Secrets  *Collection[SecretRecord]
+	// SecretVersions holds what secrets contain, sealed; the names are those
+	// of SecretVersionName.
+	SecretVersions *Collection[SecretVersion]
+	Decisions      *Decisions
+	Operations     *Collection[*longrunningpb.Operation]
+	Assignments    *Collection[Assignment]
+	Deletions      *Collection[Deletion]
+	// Shares holds how the requests of apps are divided over the clusters;
+	// names are those of the apps.
+	Shares *Collection[TrafficShares]
 	// Identities says which Kubernetes cluster, by the UID of its kube-system
 	// namespace, is registered as what, so that none is registered twice.
 	Identities *Collection[IdentityClaim]
+	// RouteRevisions holds the forms that routes had; the names are those of
+	// RevisionName.
+	RouteRevisions *Collection[*gantryv1.RouteRevision]
+	StreamRoutes   *Collection[*gantryv1.StreamRoute]
 	// Hosts says which project owns a host name (rule I7).
 	Hosts *Collection[HostClaim]
+	// Ports says which project owns a port of a gateway; the names are those
+	// of PortName.
+	Ports *Collection[PortClaim]
 	// Requests holds the first answers to request ids for a day (rule S5).
 	Requests *Collection[Answer]
 	// Begun holds, in the place of an answer, requests that are under way; a
@@ -108,14 +123,6 @@ type IdentityClaim struct {
 	Cluster string `json:"cluster"`
 }
 
-// HostClaim says who owns a host name, and which routes use it.
-type HostClaim struct {
-	// "projects/pay".
-	Project string `json:"project"`
-	// Path prefix to route name.
-	Paths map[string]string `json:"paths"`
-}
-
 // Answer is the first answer to a request id; without a response the request
 // is under way.
 type Answer struct {
@@ -128,23 +135,34 @@ type Answer struct {
 // New makes the store of a client.
 func New(client *clientv3.Client) *Store {
 	return &Store{
-		client:      client,
-		leases:      newLeases(client),
-		Clusters:    protos(client, "clusters", "CLUSTER", func() *gantryv1.Cluster { return &gantryv1.Cluster{} }),
-		Projects:    protos(client, "projects", "PROJECT", func() *gantryv1.Project { return &gantryv1.Project{} }),
-		Apps:        protos(client, "apps", "APP", func() *gantryv1.App { return &gantryv1.App{} }),
-		Releases:    protos(client, "releases", "RELEASE", func() *gantryv1.Release { return &gantryv1.Release{} }),
-		Gateways:    protos(client, "gateways", "GATEWAY", func() *gantryv1.Gateway { return &gantryv1.Gateway{} }),
-		Routes:      protos(client, "routes", "ROUTE", func() *gantryv1.Route { return &gantryv1.Route{} }),
-		Alarms:      protos(client, "alarms", "ALARM", func() *gantryv1.Alarm { return &gantryv1.Alarm{} }),
+		client:   client,
+		leases:   newLeases(client),
+		Clusters: protos(client, "clusters", "CLUSTER", func() *gantryv1.Cluster { return &gantryv1.Cluster{} }),
+		Projects: protos(client, "projects", "PROJECT", func() *gantryv1.Project { return &gantryv1.Project{} }),
+		Apps:     protos(client, "apps", "APP", func() *gantryv1.App { return &gantryv1.App{} }),
+		Releases: protos(client, "releases", "RELEASE", func() *gantryv1.Release { return &gantryv1.Release{} }),
+		Gateways: protos(client, "gateways", "GATEWAY", func() *gantryv1.Gateway { return &gantryv1.Gateway{} }),
+		Routes:   protos(client, "routes", "ROUTE", func() *gantryv1.Route { return &gantryv1.Route{} }),
+		Alarms:   protos(client, "alarms", "ALARM", func() *gantryv1.Alarm { return &gantryv1.Alarm{} }),
+		Volumes:  protos(client, "volumes", "VOLUME", func() *gantryv1.Volume { return &gantryv1.Volume{} }),
+		Secrets:  jsons[SecretRecord](client, "secrets", "SECRET"),
+
+		SecretVersions: jsons[SecretVersion](client, "secret-versions", "SECRET_VERSION"),
+
 		Decisions:   newDecisions(protos(client, "decisions", "DECISION", func() *gantryv1.Decision { return &gantryv1.Decision{} }).kept(decisionAge)),
 		Operations:  protos(client, "operations", "OPERATION", func() *longrunningpb.Operation { return &longrunningpb.Operation{} }),
 		Assignments: jsons[Assignment](client, "assignments", "ASSIGNMENT"),
 		Deletions:   jsons[Deletion](client, "deletions", "DELETION"),
+		Shares:      jsons[TrafficShares](client, "shares", "TRAFFIC_SHARES"),
 		Identities:  jsons[IdentityClaim](client, "identities", "IDENTITY"),
 		Hosts:       jsons[HostClaim](client, "hosts", "HOST"),
-		Requests:    jsons[Answer](client, "requests", "REQUEST").kept(answerAge),
-		Begun:       jsons[Answer](client, "requests", "REQUEST").kept(begunAge),
-		Configs:     configs(client),
+		Ports:       jsons[PortClaim](client, "ports", "PORT"),
+
+		RouteRevisions: protos(client, "route-revisions", "ROUTE_REVISION", func() *gantryv1.RouteRevision { return &gantryv1.RouteRevision{} }),
+		StreamRoutes:   protos(client, "stream-routes", "STREAM_ROUTE", func() *gantryv1.StreamRoute { return &gantryv1.StreamRoute{} }),
+
+		Requests: jsons[Answer](client, "requests", "REQUEST").kept(answerAge),
+		Begun:    jsons[Answer](client, "requests", "REQUEST").kept(begunAge),
+		Configs:  configs(client),
 	}
 }

@@ -49,7 +49,7 @@ func (l *Loop) consider(ctx context.Context, s fleet.Snapshot, o fleet.Operation
 		return l.explain(ctx, o, fault.From(err).Message, now)
 	}
 	in := consentInput(l.states[cluster], policy, now)
-	plan := failover.WithoutSingles(fresh) // rule C5
+	plan := failover.WithoutSingles(fresh.Plan) // rule C5
 	in.FrozenReason, in.Running = l.Frozen(), running(s)
 	in.Moves, in.Problems, in.Steps = plan.Moves, plan.Problems, len(plan.Steps)
 	out := failover.Consenting(in)
@@ -64,6 +64,7 @@ func (l *Loop) consider(ctx context.Context, s fleet.Snapshot, o fleet.Operation
 		Because(out.Reason).
 		Epoch(l.term.Epoch).
 		Put(l.Store, change)
+	fresh.Decision(next).Epoch(l.term.Epoch).Put(l.Store, change)
 	if err := next.Put(l.Store, change, now); err != nil {
 		return err
 	}
@@ -92,7 +93,7 @@ func consentInput(state health.State, policy *gantryv1.FailoverPolicy, now time.
 func running(s fleet.Snapshot) []string {
 	var names []string
 	for _, o := range s.Operations {
-		if o.Running() {
+		if o.Moving() {
 			names = append(names, o.Name)
 		}
 	}

@@ -53,7 +53,7 @@ func replay(t *testing.T, w *world) {
 		t.Fatal(err)
 	}
 	i := slices.IndexFunc(decisions, func(d store.Item[*gantryv1.Decision]) bool {
-		return d.Value.GetKind() == gantryv1.Decision_KIND_FAILOVER
+		return d.Value.GetKind() == gantryv1.Decision_KIND_FAILOVER && strings.Contains(d.Value.GetSummary(), "is approved by")
 	})
 	if i < 0 {
 		t.Fatal("no decision was recorded")

@@ -46,6 +46,8 @@ type world struct {
 	loop   *Loop
 	now    time.Time
 	sites  map[string]*site
+	// What the load balancer nodes hear of the VIPs.
+	conflicts []*ingressv1.VipConflict
 	// How far the clocks of those who look are off.
 	skew time.Duration
 	stop func()
@@ -131,7 +133,7 @@ func (w *world) View() observe.View {
 		v.Clusters[name] = c
 	}
 	for _, node := range []string{"main/lb-1", "main/lb-2"} {
-		status := &ingressv1.GetStatusResponse{Time: timestamppb.New(w.now.Add(w.skew))}
+		status := &ingressv1.GetStatusResponse{Time: timestamppb.New(w.now.Add(w.skew)), VipConflicts: w.conflicts}
 		for name, s := range w.sites {
 			seen := &ingressv1.ClusterView{Cluster: name[len("clusters/"):], IpaasConnected: !s.dead, Pods: 2, PodsAnswering: 2}
 			if s.dead {

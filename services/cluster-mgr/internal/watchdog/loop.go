@@ -92,7 +92,7 @@ func (l *Loop) look(ctx context.Context, now time.Time) error {
 	}
 	out := health.DecideAll(in)
 	l.setFreeze(out.Freeze)
-	failed := l.alarmFreeze(ctx, snapshot, out.Alarm, l.starting(out, now))
+	failed := errors.Join(l.alarmFreeze(ctx, snapshot, out.Alarm, l.starting(out, now)), l.alarmVipConflicts(ctx, snapshot))
 	for _, s := range out.States {
 		failed = errors.Join(failed, l.settle(ctx, snapshot, in, s))
 	}

@@ -70,7 +70,7 @@ func (l *Loop) follow(ctx context.Context, change *store.Change, s fleet.Snapsho
 	fires := alarm.Value.GetState() == gantryv1.Alarm_STATE_FIRING
 	switch {
 	case state.Verdict == health.Down && !fires:
-		operation, summary, err := l.Planner.PrepareMigration(change, s, cluster, state.Reason, allowedSince(state))
+		operation, summary, err := l.Planner.PrepareMigration(change, s, cluster, state.Reason, allowedSince(state), l.term.Epoch)
 		if err != nil {
 			return err
 		}

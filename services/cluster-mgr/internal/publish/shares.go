@@ -1,0 +1,23 @@
+package publish
+
+import (
+	"maps"
+
+	ingressv1 "gantry.dev/proto/gen/gantry/ingress/v1"
+	"gantry.dev/services/cluster-mgr/internal/store"
+)
+
+// Divide adds to a configuration how the requests of its apps are divided over
+// the clusters.
+func Divide(config *ingressv1.GatewayConfig, shares []store.TrafficShares) {
+	byApp := make(map[string]map[string]int32, len(shares))
+	for _, s := range shares {
+		byApp[s.App] = s.Clusters
+	}
+	for _, r := range config.GetRoutes() {
+		r.TrafficShares = maps.Clone(byApp[r.GetApp()])
+	}
+	for _, r := range config.GetStreamRoutes() {
+		r.TrafficShares = maps.Clone(byApp[r.GetApp()])
+	}
+}
