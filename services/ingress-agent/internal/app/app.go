@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"gantry.dev/pkg/etcdkv"
 	"gantry.dev/pkg/grpcclient"
@@ -17,6 +18,7 @@ import (
 	"gantry.dev/services/ingress-agent/internal/nginx"
 	"gantry.dev/services/ingress-agent/internal/probe"
 	"gantry.dev/services/ingress-agent/internal/source"
+	"gantry.dev/services/ingress-agent/internal/stream"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
@@ -40,6 +42,11 @@ type agent struct {
 	offered chan *ingressv1.GatewayConfig
 	// A snapshot is due.
 	dirty chan struct{}
+
+	streams     *stream.Manager
+	streamNginx *stream.Nginx
+	// The stream routes or their pods may have changed.
+	streamWake chan struct{}
 }
 
 // Run serves until ctx ends. Nginx and Keepalived go on: the next agent finds
@@ -80,7 +87,10 @@ func (a *agent) run(ctx context.Context, etcd *clientv3.Client, server *grpcserv
 	group.Go(func() error { return server.Run(ctx) })
 	group.Go(func() error { return a.applyLoop(ctx) })
 	group.Go(func() error { return a.keepNginx(ctx) })
+	group.Go(func() error { return a.streamLoop(ctx) })
 	group.Go(func() error { return a.keepKeepalived(ctx) })
+	group.Go(func() error { return a.keepVIPs(ctx) })
+	group.Go(func() error { return a.watchConflicts(ctx) })
 	group.Go(func() error { return a.saveLoop(ctx) })
 	group.Go(func() error { return a.syncer.Run(ctx) })
 	group.Go(func() error { return a.prober.Run(ctx) })
@@ -97,6 +107,7 @@ func newAgent(c Config) (*agent, error) {
 	a := &agent{
 		config: c, log: c.Logger, state: newState(),
 		offered: make(chan *ingressv1.GatewayConfig, 1), dirty: make(chan struct{}, 1),
+		streamWake: make(chan struct{}, 1),
 	}
 	a.nginx = nginx.New(nginx.Config{Binary: c.Nginx, StateDir: c.StateDir, Logger: c.Logger, Drain: c.Drain})
 	a.keepalived = keepalived.New(keepalived.Config{Binary: c.Keepalived, StateDir: c.StateDir, Interface: c.Interface, Logger: c.Logger})
@@ -109,6 +120,9 @@ func newAgent(c Config) (*agent, error) {
 		return nil, err
 	}
 	if a.manager, err = a.newManager(); err != nil {
+		return nil, err
+	}
+	if err := a.newStreams(); err != nil {
 		return nil, err
 	}
 	known, err := balancer.LoadEndpoints(c.StateDir)
@@ -192,7 +206,10 @@ func (a *agent) offer(c *ingressv1.GatewayConfig) {
 }
 
 // changed wakes what follows endpoints and marks.
-func (a *agent) changed() { a.syncer.Wake() }
+func (a *agent) changed() {
+	a.syncer.Wake()
+	a.wakeStreams()
+}
 
 func (a *agent) pushed() {
 	select {
@@ -208,10 +225,29 @@ func (a *agent) wanted() (balancer.Wanted, bool) {
 }
 
 func (a *agent) targets() []string {
-	table, _, _ := a.state.table(a.store.Snapshot())
 	var all []string
-	for _, m := range members(table) {
+	for _, m := range a.members() {
 		all = append(all, m.target)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// members are the pods that can be asked whether they answer, each once per
+// cluster.
+func (a *agent) members() []member {
+	known := a.store.Snapshot()
+	table, _, _ := a.state.table(known)
+	all := members(table)
+	seen := map[member]bool{}
+	for _, m := range all {
+		seen[m] = true
+	}
+	for _, m := range a.streamMembers(known) {
+		if !seen[m] {
+			seen[m] = true
+			all = append(all, m)
+		}
 	}
 	return all
 }

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	ingressv1 "gantry.dev/proto/gen/gantry/ingress/v1"
@@ -84,8 +85,10 @@ func (a *agent) follow(ctx context.Context, c *ingressv1.GatewayConfig) {
 	for _, x := range c.GetClusters() {
 		clusters = append(clusters, endpoints.Cluster{Name: x.GetName(), Address: x.GetIpaasAddress(), Identity: x.GetIdentity()})
 	}
-	a.watcher.Update(ctx, clusters, a.state.apps())
-	a.syncer.Wake()
+	apps := append(a.state.apps(), streamApps(c)...)
+	slices.Sort(apps)
+	a.watcher.Update(ctx, clusters, slices.Compact(apps))
+	a.changed()
 }
 
 // waitForReload lets the pause between two reloads pass, if the build needs

@@ -12,6 +12,7 @@ import (
 	"gantry.dev/pkg/serve"
 	"gantry.dev/services/ingress-agent/internal/balancer"
 	"gantry.dev/services/ingress-agent/internal/render"
+	"golang.org/x/sys/unix"
 )
 
 // Config is what the flags say.
@@ -121,5 +122,17 @@ func (c Config) env() (render.Env, error) {
 	if os.Geteuid() == 0 {
 		env.WorkerUser = "nobody"
 	}
+	env.Realtime = mayRaiseLimits()
 	return env, nil
+}
+
+// mayRaiseLimits tells whether the agent, and so its children, has
+// CAP_SYS_RESOURCE.
+func mayRaiseLimits() bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var sets [2]unix.CapUserData
+	if err := unix.Capget(&header, &sets[0]); err != nil {
+		return false
+	}
+	return sets[0].Effective&(1<<unix.CAP_SYS_RESOURCE) != 0
 }

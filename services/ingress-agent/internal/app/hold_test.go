@@ -1,6 +1,8 @@
 package app
 
 import (
+	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -80,4 +82,33 @@ func (n *testNode) post(body string) int {
 	}
 	defer response.Body.Close()
 	return response.StatusCode
+}
+
+// A client that goes away is not held any longer, whether it had sent a body
+// or not; else it would keep the app awake and the places taken.
+func TestAClientThatHasGoneIsNotHeld(t *testing.T) {
+	n, _, _ := twoSites(t, nil, nil)
+	n.publish(func(c *ingressv1.GatewayConfig) { c.Routes[0].HoldSeconds = 30 })
+	n.serving(2)
+	for _, body := range []string{"", "a body that nobody has read yet"} {
+		request := fmt.Sprintf("POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n\r\n%s", webHost, len(body), body)
+		var clients []net.Conn
+		for range 5 {
+			c, err := net.Dial("tcp", strings.TrimPrefix(n.url(), "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			clients = append(clients, c)
+			if _, err := c.Write([]byte(request)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		eventually(t, 10*time.Second, func() bool { return n.held().GetHeld() == 5 }, n.log)
+		for _, c := range clients {
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		eventually(t, 10*time.Second, func() bool { h := n.held(); return h.GetHeld() == 0 && h.GetOpen() == 0 }, n.log)
+	}
 }

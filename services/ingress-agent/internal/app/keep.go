@@ -19,7 +19,8 @@ const (
 
 // keepNginx starts Nginx whenever it has something to serve and does not run.
 func (a *agent) keepNginx(ctx context.Context) error {
-	return every(ctx, nginxPause, func() {
+	return every(ctx, 0, func() {
+		defer func() { process.AwaitEnd(nginxPause, a.nginx.Pid()) }()
 		started, err := a.manager.Ensure(context.WithoutCancel(ctx))
 		a.state.problem("nginx", err)
 		if err != nil {
@@ -33,26 +34,33 @@ func (a *agent) keepNginx(ctx context.Context) error {
 	})
 }
 
-// keepKeepalived does the same for Keepalived, once Nginx serves.
+// keepKeepalived does the same for Keepalived, once Nginx serves, and takes
+// away what a killed one leaves at once, whether Nginx serves or not (rule I8).
 func (a *agent) keepKeepalived(ctx context.Context) error {
 	if a.config.Keepalived == "" {
 		return nil
 	}
-	return every(ctx, keepalivedPause, func() {
-		model, _ := a.manager.Served()
-		if a.nginx.Pid() == 0 {
-			return
-		}
-		started, err := a.keepalived.Ensure(ctx, model.VRRP.VIP)
-		a.state.problem("keepalived", err)
-		if err != nil {
-			a.log.Error("keepalived does not run", "error", err.Error())
-			pause(ctx, time.Second)
-		}
-		if started {
-			a.metrics.keepalivedStarts.Inc()
-		}
+	return every(ctx, 0, func() {
+		a.ensureKeepalived(ctx)
+		a.keepalived.Wait(keepalivedPause)
 	})
+}
+
+func (a *agent) ensureKeepalived(ctx context.Context) {
+	model, _ := a.manager.Served()
+	vips := model.VRRP.VIPs()
+	started, err := false, a.keepalived.Release(ctx, model.VRRP)
+	if err == nil && a.nginx.Pid() != 0 {
+		started, err = a.keepalived.Ensure(ctx, vips)
+	}
+	a.state.problem("keepalived", err)
+	if err != nil {
+		a.log.Error("keepalived does not run", "error", err.Error())
+		pause(ctx, time.Second)
+	}
+	if started {
+		a.metrics.keepalivedStarts.Inc()
+	}
 }
 
 // saveLoop keeps the snapshot on disk near what Nginx holds.

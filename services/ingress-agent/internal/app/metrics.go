@@ -13,7 +13,7 @@ import (
 type metrics struct {
 	client *balancer.Client
 
-	refused, reloads, applyFailed, nginxStarts, keepalivedStarts, cut prometheus.Counter
+	refused, reloads, applyFailed, nginxStarts, keepalivedStarts, cut, streamStarts, streamReloads prometheus.Counter
 
 	requests, latency, up, generation, table *prometheus.Desc
 }
@@ -33,6 +33,8 @@ func newMetrics(client *balancer.Client) *metrics {
 		nginxStarts:      counter("nginx_starts_total", "Starts of Nginx by the agent."),
 		keepalivedStarts: counter("keepalived_starts_total", "Starts of Keepalived by the agent."),
 		cut:              counter("vanished_pods_cut_total", "Pods whose connections were cut because they went silent."),
+		streamStarts:     counter("stream_nginx_starts_total", "Starts of the stream routes' Nginx by the agent."),
+		streamReloads:    counter("stream_reloads_total", "Generations of stream routes brought into effect."),
 		requests: desc("requests_total", "Requests by upstream, cluster and class; lost: attempts without an answer; none: no pod was found.",
 			"upstream", "cluster", "class"),
 		latency:    desc("request_seconds", "Time of answered requests.", "upstream", "cluster"),
@@ -43,7 +45,7 @@ func newMetrics(client *balancer.Client) *metrics {
 }
 
 func (m *metrics) register(r *prometheus.Registry) error {
-	for _, c := range []prometheus.Collector{m.refused, m.reloads, m.applyFailed, m.nginxStarts, m.keepalivedStarts, m.cut, m} {
+	for _, c := range []prometheus.Collector{m.refused, m.reloads, m.applyFailed, m.nginxStarts, m.keepalivedStarts, m.cut, m.streamStarts, m.streamReloads, m} {
 		if err := r.Register(c); err != nil {
 			return fmt.Errorf("register metrics: %w", err)
 		}

@@ -18,7 +18,6 @@ import (
 
 	"gantry.dev/pkg/mtls/mtlstest"
 	"gantry.dev/pkg/serve"
-	ingressv1 "gantry.dev/proto/gen/gantry/ingress/v1"
 	"gantry.dev/services/ingress-agent/internal/source"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -26,9 +25,9 @@ import (
 // insideEnv marks a test that runs again inside its own namespace; agentEnv
 // makes the test's program an agent.
 const (
-	insideEnv = "GANTRY_TEST_INSIDE"
-	agentEnv  = "GANTRY_TEST_AGENT"
-	vip       = "10.99.0.100"
+	insideEnv  = "GANTRY_TEST_INSIDE"
+	agentEnv   = "GANTRY_TEST_AGENT"
+	vipAddress = "10.99.0.100"
 )
 
 func needNamespaces(t *testing.T) {
@@ -185,7 +184,7 @@ func owners(nodes []string) []int {
 	var all []int
 	for i, ns := range nodes {
 		out, _ := exec.Command("ip", "-n", ns, "-4", "-o", "addr", "show", "dev", "eth0").Output()
-		if strings.Contains(string(out), vip+"/32") {
+		if strings.Contains(string(out), vipAddress+"/32") {
 			all = append(all, i)
 		}
 	}
@@ -204,7 +203,7 @@ func ask() int {
 	const patience = 200 * time.Millisecond
 	dial := (&net.Dialer{Timeout: patience}).DialContext
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}, Timeout: patience}
-	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+vip, nil)
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+vipAddress, nil)
 	if err != nil {
 		return 0
 	}
@@ -239,14 +238,7 @@ func startAgent(t *testing.T, ca *mtlstest.CA, ns string, number int) string {
 	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	err := source.Save(dir, &ingressv1.GatewayConfig{
-		Gateway: "main", Generation: 1, Epoch: 1, Vip: vip, VirtualRouterId: 51,
-		Nodes: []*ingressv1.Node{{Name: "lb-1", Address: "10.99.0.11", Priority: 100}, {Name: "lb-2", Address: "10.99.0.12", Priority: 90}},
-		Routes: []*ingressv1.Route{{
-			Name: "projects/shop/routes/web", Host: webHost, PathPrefix: "/", App: webApp, Port: 8080,
-		}},
-	})
-	if err != nil {
+	if err := source.Save(dir, pairConfig()); err != nil {
 		t.Fatal(err)
 	}
 	name := fmt.Sprintf("lb-%d", number)
@@ -284,7 +276,7 @@ func TestActAsAgent(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Registry, c.Logger = prometheus.NewRegistry(), stderrLogger()
-	if err := Run(t.Context(), c); err != nil {
+	if err := runOffered(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"gantry.dev/services/ingress-agent/internal/balancer"
 	"gantry.dev/services/ingress-agent/internal/endpoints"
 	"gantry.dev/services/ingress-agent/internal/render"
+	"gantry.dev/services/ingress-agent/internal/stream"
+	"gantry.dev/services/ingress-agent/internal/vip"
 )
 
 // state is what the loops share; safe for concurrent use.
@@ -24,6 +26,10 @@ type state struct {
 	// Generation that is in effect whole; 0: none yet.
 	generation  int64
 	quarantined []render.Rejected
+	// The same of the stream routes.
+	streamGeneration   int64
+	streamsQuarantined []render.Rejected
+	conflicts          []*ingressv1.VipConflict
 	// What is wrong, by the part that says so.
 	problems map[string]string
 }
@@ -44,13 +50,66 @@ func (s *state) applied(served render.Model, quarantined []render.Rejected, gene
 	s.served, s.quarantined, s.generation = served, quarantined, generation
 }
 
-func (s *state) problem(part string, err error) {
+// streamed says that the stream routes of a generation are in effect.
+func (s *state) streamed(generation int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.streamGeneration = generation
+}
+
+func (s *state) quarantineStreams(all []stream.Rejected) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.streamsQuarantined = nil
+	for _, r := range all {
+		s.streamsQuarantined = append(s.streamsQuarantined, render.Rejected(r))
+	}
+}
+
+func (s *state) quarantinedStreams() []render.Rejected {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.streamsQuarantined)
+}
+
+// confirmed is the generation that is in effect as a whole, when Nginx serves
+// this one of HTTP.
+func (s *state) confirmed(http int64) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.config.GetStreamRoutes()) == 0 {
+		return http
+	}
+	return min(http, s.streamGeneration)
+}
+
+// problem says what is wrong with a part, and whether that is news.
+func (s *state) problem(part string, err error) (news bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.problems[part]
 	delete(s.problems, part)
 	if err != nil {
 		s.problems[part] = err.Error()
 	}
+	return s.problems[part] != before
+}
+
+// conflict says which VIPs have several owners now.
+func (s *state) conflict(found []vip.Conflict) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conflicts = nil
+	for _, c := range found {
+		s.conflicts = append(s.conflicts, &ingressv1.VipConflict{Vip: c.VIP, HardwareAddresses: c.Owners})
+	}
+}
+
+// conflicted gives what conflict said last; it must not be changed.
+func (s *state) conflicted() []*ingressv1.VipConflict {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conflicts
 }
 
 // message joins what is wrong.
@@ -80,11 +139,11 @@ func (s *state) table(known endpoints.ByCluster) (t balancer.Table, generation i
 		return nil, 0, false
 	}
 	t = balancer.Table{}
-	holds := holds(s.config)
+	holds, shares := holds(s.config), sharesOf(s.config)
 	for _, m := range []render.Model{s.served, s.wanted.Model} {
 		for _, h := range m.Hosts {
 			for _, l := range h.Locations {
-				s.add(t, l.Upstream, holds[l.Upstream], known)
+				s.add(t, l.Upstream, holds[l.Upstream], shares, known)
 			}
 		}
 	}
@@ -105,7 +164,7 @@ func holds(c *ingressv1.GatewayConfig) map[string]int {
 	return out
 }
 
-func (s *state) add(t balancer.Table, upstream string, hold int, known endpoints.ByCluster) {
+func (s *state) add(t balancer.Table, upstream string, hold int, shares map[string]map[string]int32, known endpoints.ByCluster) {
 	if _, ok := t[upstream]; ok {
 		return
 	}
@@ -116,7 +175,7 @@ func (s *state) add(t balancer.Table, upstream string, hold int, known endpoints
 	u := balancer.Upstream{Clusters: []balancer.Cluster{}, Hold: hold}
 	for _, c := range s.config.GetClusters() {
 		u.Clusters = append(u.Clusters, balancer.Cluster{
-			Name: c.GetName(), Percent: int(c.GetTrafficPercent()), Port: port,
+			Name: c.GetName(), Percent: int(c.GetTrafficPercent()), Share: int(shares[app][c.GetName()]), Port: port,
 			Pods: append([]string{}, known[c.GetName()][app]...),
 		})
 	}

@@ -18,13 +18,16 @@ func (a *agent) Status(ctx context.Context) *ingressv1.GetStatusResponse {
 	ctx, cancel := context.WithTimeout(ctx, askDeadline)
 	defer cancel()
 	served, _ := a.manager.Served()
+	held := a.keepalived.Holding(served.VRRP.VIPs())
 	status, err := a.nginx.Client().Status(ctx)
 	r := &ingressv1.GetStatusResponse{
 		Node:         a.config.Node,
-		Generation:   status.Config,
+		Generation:   a.state.confirmed(status.Config),
 		NginxOk:      err == nil,
 		KeepalivedOk: a.config.Keepalived != "" && a.keepalived.Child() != 0,
-		HoldsVip:     served.VRRP.VIP != "" && a.keepalived.Holds(served.VRRP.VIP),
+		Vips:         held,
+		HoldsVip:     len(held) > 0,
+		VipConflicts: a.state.conflicted(),
 		Message:      a.state.message(),
 		Time:         timestamppb.Now(),
 		Epoch:        a.fence.Epoch(),
@@ -40,9 +43,8 @@ func (a *agent) describe(ctx context.Context, r *ingressv1.GetStatusResponse) {
 		counters = nil // NginxOk says it
 	}
 	config, quarantined := a.state.view()
-	table, _, _ := a.state.table(a.store.Snapshot())
 	pods, answering := map[string]int32{}, map[string]int32{}
-	for _, m := range members(table) {
+	for _, m := range a.members() {
 		pods[m.cluster]++
 		if a.prober.Answering(m.target) {
 			answering[m.cluster]++
@@ -56,14 +58,17 @@ func (a *agent) describe(ctx context.Context, r *ingressv1.GetStatusResponse) {
 			Requests: requests, Failed: failed, TrafficPercent: c.GetTrafficPercent(),
 		})
 	}
+	own := balancer.By(counters, func(upstream string) (string, bool) {
+		app, _, err := render.AppOf(upstream)
+		return app, err == nil
+	})
 	for _, app := range a.state.apps() {
-		t := balancer.TrafficOf(counters, func(upstream string) bool {
-			of, _, err := render.AppOf(upstream)
-			return err == nil && of == app
+		t := balancer.TrafficOf(own[app])
+		r.Apps = append(r.Apps, &ingressv1.AppTraffic{
+			App: app, Requests: t.Requests, Held: int32(t.Held), Open: int32(t.Open), Clusters: perCluster(config, own[app]),
 		})
-		r.Apps = append(r.Apps, &ingressv1.AppTraffic{App: app, Requests: t.Requests, Held: int32(t.Held), Open: int32(t.Open)})
 	}
-	for _, q := range quarantined {
+	for _, q := range append(a.state.quarantinedStreams(), quarantined...) {
 		r.Quarantined = append(r.Quarantined, &ingressv1.QuarantinedRoute{Route: q.Route, Reason: q.Reason})
 	}
 }

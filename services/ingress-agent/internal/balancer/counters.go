@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // BucketBounds are the upper bounds of the latency histogram in seconds, as
@@ -76,18 +77,33 @@ func (c *Counters) add(kind string, value float64) {
 // Total sums a cluster's counters over its upstreams: attempts sent to it,
 // and those that ended with 5xx or without an answer.
 func Total(all map[Key]Counters, cluster string) (requests, failed int64) {
+	t := ServedBy(all, cluster)
+	return t.Requests, t.Failed
+}
+
+// Served are the attempts sent to a cluster, those of them that ended with 5xx
+// or without an answer, and how long all that were answered took.
+type Served struct {
+	Requests, Failed int64
+	Latency          time.Duration
+}
+
+// ServedBy sums a cluster's counters.
+func ServedBy(all map[Key]Counters, cluster string) Served {
+	var s Served
 	for key, c := range all {
 		if key.Cluster != cluster {
 			continue
 		}
 		for class, n := range c.Requests {
-			requests += n
+			s.Requests += n
 			if class == "5xx" || class == "lost" {
-				failed += n
+				s.Failed += n
 			}
 		}
+		s.Latency += time.Duration(c.Seconds * float64(time.Second))
 	}
-	return requests, failed
+	return s
 }
 
 // Traffic is what came for an upstream.
@@ -98,14 +114,28 @@ type Traffic struct {
 	Held, Open int64
 }
 
-// TrafficOf sums the counters of the upstreams that belongs picks.
-func TrafficOf(all map[Key]Counters, belongs func(upstream string) bool) Traffic {
+// By sorts counters in one pass, for those who would else each look through all
+// of them; of says by upstream whose they are, or that they are nobody's.
+func By(all map[Key]Counters, of func(upstream string) (owner string, ok bool)) map[string]map[Key]Counters {
+	out := map[string]map[Key]Counters{}
+	for key, c := range all {
+		owner, ok := of(key.Upstream)
+		if !ok {
+			continue
+		}
+		if out[owner] == nil {
+			out[owner] = map[Key]Counters{}
+		}
+		out[owner][key] = c
+	}
+	return out
+}
+
+// TrafficOf sums counters.
+func TrafficOf(all map[Key]Counters) Traffic {
 	var t Traffic
 	started := map[string]bool{}
 	for key, c := range all {
-		if !belongs(key.Upstream) {
-			continue
-		}
 		t.Held += c.Held
 		if c.Started > 0 {
 			started[key.Upstream] = true
@@ -114,7 +144,7 @@ func TrafficOf(all map[Key]Counters, belongs func(upstream string) bool) Traffic
 		}
 	}
 	for key, c := range all {
-		if !belongs(key.Upstream) || started[key.Upstream] {
+		if started[key.Upstream] {
 			continue
 		}
 		for class, n := range c.Requests {

@@ -12,7 +12,10 @@ type Cluster struct {
 	Name string `json:"name"`
 	// Share of its normal traffic, 0 to 100; 0: gets no request.
 	Percent int `json:"percent"`
-	Port    int `json:"port"`
+	// Percent of the upstream's requests, whatever the number of pods; 0 in all
+	// clusters: in proportion to pods.
+	Share int `json:"share,omitempty"`
+	Port  int `json:"port"`
 	// IPv4 addresses in order.
 	Pods []string `json:"pods"`
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"gantry.dev/services/ingress-agent/internal/disk"
 	"gantry.dev/services/ingress-agent/internal/nginx"
 	"gantry.dev/services/ingress-agent/internal/render"
 )
@@ -49,7 +50,7 @@ type Config struct {
 // time; changes wait for each other.
 type Manager struct {
 	config Config
-	store  store
+	store  disk.Generations
 
 	// Held while something changes; that takes seconds.
 	work sync.Mutex
@@ -62,11 +63,11 @@ type Manager struct {
 
 // New opens the state directory and reads what is served.
 func New(c Config) (*Manager, error) {
-	m := &Manager{config: c, store: store{stateDir: c.Env.StateDir}}
-	if err := os.MkdirAll(m.store.root(), 0o755); err != nil {
+	m := &Manager{config: c, store: disk.Generations{StateDir: c.Env.StateDir}}
+	if err := os.MkdirAll(m.store.Root(), 0o755); err != nil {
 		return nil, fmt.Errorf("open the state directory: %w", err)
 	}
-	files, err := m.store.read()
+	files, err := m.store.Read()
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +135,7 @@ func (m *Manager) Changes(b render.Build) (bool, error) {
 	m.work.Lock()
 	defer m.work.Unlock()
 	model := render.KeepLastGood(b, m.served)
-	g, err := render.Files(model, m.env(m.store.current()), m.config.Code)
+	g, err := render.Files(model, m.env(m.store.Current()), m.config.Code)
 	if err != nil {
 		return false, err
 	}
@@ -176,7 +177,7 @@ func (m *Manager) Apply(ctx context.Context, b render.Build) (Outcome, error) {
 // candidate writes and tests a generation; dir is empty when it would be the
 // same as the served one.
 func (m *Manager) candidate(ctx context.Context, model render.Model) (dir string, g render.Generation, err error) {
-	dir, err = m.store.next()
+	dir, err = m.store.Next()
 	if err != nil {
 		return "", g, err
 	}
@@ -190,7 +191,7 @@ func (m *Manager) candidate(ctx context.Context, model render.Model) (dir string
 	if err := verify(g.Files, model); err != nil {
 		return "", g, err
 	}
-	err = m.store.write(dir, g.Files)
+	err = m.store.Write(dir, g.Files)
 	if err == nil {
 		err = m.test(ctx, dir, g)
 	}
@@ -203,7 +204,7 @@ func (m *Manager) candidate(ctx context.Context, model render.Model) (dir string
 // sameVRRP tells whether keepalived.conf is the one in effect. It is compared
 // as text: the agent's own path is in it too.
 func (m *Manager) sameVRRP(g render.Generation) bool {
-	have, err := os.ReadFile(filepath.Join(m.store.current(), render.KeepalivedConf))
+	have, err := os.ReadFile(filepath.Join(m.store.Current(), render.KeepalivedConf))
 	if err != nil && !os.IsNotExist(err) {
 		return false
 	}
@@ -252,12 +253,12 @@ func (m *Manager) quarantine(out *Outcome, blamed *nginx.HostError, wanted map[s
 // activate swaps and reloads, or swaps and starts, and goes back if the new
 // generation does not answer.
 func (m *Manager) activate(ctx context.Context, dir string, g render.Generation, model render.Model) error {
-	before, err := m.store.target()
+	before, err := m.store.Target()
 	if err != nil {
 		return err
 	}
 	sameVRRP := m.sameVRRP(g)
-	swap := func() error { return m.store.point(dir) }
+	swap := func() error { return m.store.Point(dir) }
 	if m.config.Web.Pid() == 0 {
 		if err = swap(); err == nil {
 			err = m.config.Web.Start(ctx, g.Layout)
@@ -275,24 +276,24 @@ func (m *Manager) activate(ctx context.Context, dir string, g render.Generation,
 	if !sameVRRP {
 		err = m.config.VRRP.Reload()
 	}
-	return errors.Join(err, m.store.prune())
+	return errors.Join(err, m.store.Prune())
 }
 
 // back points at what was served before; Nginx, if it read the new files at
 // all, reads the old ones again.
 func (m *Manager) back(ctx context.Context, before string) error {
-	now, err := m.store.target()
+	now, err := m.store.Target()
 	if err != nil || before == "" || now == before {
 		return err
 	}
 	ctx = context.WithoutCancel(ctx)
 	if m.config.Web.Pid() == 0 {
-		if err := m.store.point(before); err != nil {
+		if err := m.store.Point(before); err != nil {
 			return err
 		}
 		return m.config.Web.Start(ctx, m.layout)
 	}
-	return m.config.Web.Reload(ctx, func() error { return m.store.point(before) }, m.layout)
+	return m.config.Web.Reload(ctx, func() error { return m.store.Point(before) }, m.layout)
 }
 
 func (m *Manager) env(dir string) render.Env {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	ingressv1 "gantry.dev/proto/gen/gantry/ingress/v1"
+	"gantry.dev/services/ingress-agent/internal/disk"
 	"gantry.dev/services/ingress-agent/internal/nginx"
 	"gantry.dev/services/ingress-agent/internal/render"
 )
@@ -155,13 +156,13 @@ func TestFailedReloadGoesBack(t *testing.T) {
 	m, web, _ := setup(t)
 	apply(t, m, build("a"))
 	_, before := m.Served()
-	target, _ := m.store.target()
+	target, _ := m.store.Target()
 	web.failAt = 1
 	if _, err := m.Apply(t.Context(), build("a", "b")); err == nil {
 		t.Fatal("a failed reload was taken for good")
 	}
 	_, after := m.Served()
-	now, _ := m.store.target()
+	now, _ := m.store.Target()
 	if after != before || now != target || web.serving != before {
 		t.Errorf("served %s at %s, want %s at %s; nginx has %s", after, now, before, target, web.serving)
 	}
@@ -187,7 +188,7 @@ func TestRefusedLastGoodChangesNothing(t *testing.T) {
 	if _, err := m.Apply(t.Context(), build("a", "b")); err == nil {
 		t.Error("went out")
 	}
-	if serials, _ := m.store.serials(); len(serials) != 1 {
+	if serials, _ := m.store.Serials(); len(serials) != 1 {
 		t.Errorf("a refused generation stays on disk: %v", serials)
 	}
 }
@@ -196,7 +197,7 @@ func TestRefusedVRRPKeepsTheOldOne(t *testing.T) {
 	m, _, vrrp := setup(t)
 	apply(t, m, build("a"))
 	b := build("a", "b")
-	b.Model.VRRP.Priority = 77
+	b.Model.VRRP.Instances[0].Priority = 77
 	vrrp.refuse = true
 	if _, err := m.Apply(t.Context(), b); err == nil {
 		t.Error("the old VRRP part is refused too, so nothing can go out")
@@ -204,7 +205,7 @@ func TestRefusedVRRPKeepsTheOldOne(t *testing.T) {
 	vrrp.refuse = false
 	b.VRRPProblem, b.Model.VRRP = "two nodes have one address", render.VRRP{}
 	out := apply(t, m, b)
-	if out.Model.VRRP.Priority != 9 || out.VRRPProblem == "" || len(out.Model.Hosts) != 2 {
+	if out.Model.VRRP.Instances[0].Priority != 9 || out.VRRPProblem == "" || len(out.Model.Hosts) != 2 {
 		t.Errorf("%+v", out)
 	}
 }
@@ -224,7 +225,7 @@ func TestAdopts(t *testing.T) {
 	if changes, err := again.Changes(build("d")); changes || err != nil {
 		t.Errorf("the same model would be reloaded: %v", err)
 	}
-	if serials, _ := again.store.serials(); len(serials) != keep {
+	if serials, _ := again.store.Serials(); len(serials) != disk.Keep {
 		t.Errorf("%v stay on disk", serials)
 	}
 	web.pid = 0

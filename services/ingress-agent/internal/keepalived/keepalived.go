@@ -1,5 +1,5 @@
 // Package keepalived starts, adopts and watches the node's Keepalived, and
-// takes away the VIP that a killed one leaves behind (rule I8).
+// takes away the VIPs that a killed one leaves behind (rule I8).
 package keepalived
 
 import (
@@ -8,15 +8,20 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"gantry.dev/pkg/fault"
 	"gantry.dev/services/ingress-agent/internal/process"
+	"gantry.dev/services/ingress-agent/internal/render"
+	"gantry.dev/services/ingress-agent/internal/vip"
 )
 
 // Config is what New needs; all is required.
@@ -32,8 +37,8 @@ type Config struct {
 // Keepalived is the one daemon of this node.
 type Keepalived struct {
 	config Config
-	// Calls of Ensure in a row that found no child; only Ensure uses it.
-	childless int
+	// Since when Ensure finds no child; only Ensure uses it.
+	childless time.Time
 }
 
 const (
@@ -42,9 +47,9 @@ const (
 	// settle is how long a daemon that was just started may take to write its
 	// pid files.
 	settle = 3 * time.Second
-	// childPatience is how many calls of Ensure a daemon may be without its
-	// child, which it starts again by itself.
-	childPatience = 20
+	// childPatience is how long a daemon may be without its child, which it
+	// starts again by itself.
+	childPatience = 2 * time.Second
 	// exitScriptSecurity: the file is good but script security is off. The
 	// script is the agent's own program; who may change that is root already,
 	// and the check would refuse a program below a user's home.
@@ -64,8 +69,16 @@ func (k *Keepalived) Parent() int { return process.Read(k.path("run/keepalived.p
 // Child gives the pid of the process that speaks VRRP; 0 when it does not run.
 func (k *Keepalived) Child() int { return process.Read(k.path("run/vrrp.pid"), k.conf()) }
 
-// Test asks Keepalived whether it accepts a file.
+// Test looks for what Keepalived accepts and what would yet split or block a
+// VIP, and then asks Keepalived whether it accepts the file.
 func (k *Keepalived) Test(ctx context.Context, file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("check the VRRP part: %w", err)
+	}
+	if err := Lint(text, k.addresses()); err != nil {
+		return fault.Precondition("KEEPALIVED_UNSAFE", "%s: %w", file, err)
+	}
 	out, err := process.Run(ctx, testDeadline, k.config.Binary, "-t", "-f", file)
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() == exitScriptSecurity {
@@ -89,17 +102,53 @@ func (k *Keepalived) Reload() error {
 	return nil
 }
 
-// Ensure starts Keepalived if it has a file and does not run whole. An
-// address that a killed one left is removed first: another node has it.
-func (k *Keepalived) Ensure(ctx context.Context, vip string) (started bool, err error) {
-	if _, err := os.Stat(k.conf()); err != nil || vip == "" {
+// Release removes the VIPs when no process speaks VRRP for them: a killed one
+// leaves them behind, and this node would go on answering for them after
+// another has taken them over. It tells the others, so that they need not
+// wait for adverts that do not come. It does not wait for the daemon's own new
+// child, which knows nothing of the addresses.
+func (k *Keepalived) Release(ctx context.Context, v render.VRRP) error {
+	if k.Child() != 0 {
+		return nil
+	}
+	held := k.Holding(v.VIPs())
+	err := k.dropStale(ctx, held)
+	for _, i := range v.Instances {
+		if slices.Contains(held, i.VIP) {
+			err = errors.Join(err, vip.Resign(v.Source, v.Peers, i.VIP, i.RouterID))
+		}
+	}
+	return err
+}
+
+// Wait returns as soon as a process of the daemon ends, at the latest after d.
+func (k *Keepalived) Wait(d time.Duration) { process.AwaitEnd(d, k.Parent(), k.Child()) }
+
+// Weigh adds a number to the node's priority for a VIP until it is told
+// another; see render.GiveFile.
+func (k *Keepalived) Weigh(address string, weight int) error {
+	text := strconv.Itoa(weight) + "\n"
+	path := k.path(render.GiveFile(address))
+	if have, err := os.ReadFile(path); err == nil && string(have) == text {
+		return nil
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		return fmt.Errorf("tell keepalived about %s: %w", address, err)
+	}
+	return nil
+}
+
+// Ensure starts Keepalived if it has a file and does not run whole. Addresses
+// that a killed one left are removed first: another node has them.
+func (k *Keepalived) Ensure(ctx context.Context, vips []string) (started bool, err error) {
+	if _, err := os.Stat(k.conf()); err != nil || len(vips) == 0 {
 		return false, nil //nolint:nilerr // nothing to run yet
 	}
 	if k.whole() {
 		return false, nil
 	}
 	k.stop()
-	if err := k.dropStale(ctx, vip); err != nil {
+	if err := k.dropStale(ctx, vips); err != nil {
 		return false, err
 	}
 	_, _, err = process.Start(k.path("log/keepalived.log"), k.config.Binary,
@@ -108,7 +157,7 @@ func (k *Keepalived) Ensure(ctx context.Context, vip string) (started bool, err 
 	if err != nil {
 		return false, err
 	}
-	k.config.Logger.Info("keepalived started", "vip", vip)
+	k.config.Logger.Info("keepalived started", "vips", vips)
 	return true, k.await(ctx)
 }
 
@@ -118,11 +167,13 @@ func (k *Keepalived) whole() bool {
 		return false
 	}
 	if k.Child() != 0 {
-		k.childless = 0
+		k.childless = time.Time{}
 		return true
 	}
-	k.childless++
-	return k.childless < childPatience
+	if k.childless.IsZero() {
+		k.childless = time.Now()
+	}
+	return time.Since(k.childless) < childPatience
 }
 
 // stop kills what is left of a daemon that lost a part.
@@ -149,33 +200,45 @@ func (k *Keepalived) await(ctx context.Context) error {
 	return nil
 }
 
-// dropStale removes the VIP from the interface if it is there.
-func (k *Keepalived) dropStale(ctx context.Context, vip string) error {
-	if !k.Holds(vip) {
-		return nil
+// dropStale removes the VIPs that are on the interface.
+func (k *Keepalived) dropStale(ctx context.Context, vips []string) error {
+	for _, stale := range k.Holding(vips) {
+		out, err := process.Run(ctx, ipDeadline, "ip", "address", "del", stale+"/32", "dev", k.config.Interface)
+		if err != nil && len(k.Holding([]string{stale})) > 0 { // a new child may have been faster
+			return fmt.Errorf("remove the stale VIP %s: %s: %w", stale, strings.TrimSpace(out), err)
+		}
+		k.config.Logger.Warn("removed the VIP that a killed keepalived left", "vip", stale)
 	}
-	out, err := process.Run(ctx, ipDeadline, "ip", "address", "del", vip+"/32", "dev", k.config.Interface)
-	if err != nil {
-		return fmt.Errorf("remove the stale VIP %s: %s: %w", vip, strings.TrimSpace(out), err)
-	}
-	k.config.Logger.Warn("removed the VIP that a killed keepalived left", "vip", vip)
 	return nil
 }
 
-// Holds tells whether the interface has the address now.
-func (k *Keepalived) Holds(vip string) bool {
-	i, err := net.InterfaceByName(k.config.Interface)
-	if err != nil {
-		return false
-	}
-	addresses, err := i.Addrs()
-	if err != nil {
-		return false
-	}
-	for _, a := range addresses {
-		if n, ok := a.(*net.IPNet); ok && n.IP.String() == vip {
-			return true
+// Holding gives those of the VIPs that the interface has now, in order.
+func (k *Keepalived) Holding(vips []string) []string {
+	var held []string
+	for _, p := range k.addresses() {
+		if slices.Contains(vips, p.Addr().String()) {
+			held = append(held, p.Addr().String())
 		}
 	}
-	return false
+	slices.Sort(held)
+	return held
+}
+
+// addresses of the interface; none when it cannot be read.
+func (k *Keepalived) addresses() []netip.Prefix {
+	i, err := net.InterfaceByName(k.config.Interface)
+	if err != nil {
+		return nil
+	}
+	all, err := i.Addrs()
+	if err != nil {
+		return nil
+	}
+	var prefixes []netip.Prefix
+	for _, a := range all {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			prefixes = append(prefixes, p)
+		}
+	}
+	return prefixes
 }

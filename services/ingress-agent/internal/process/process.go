@@ -72,6 +72,22 @@ func holds(dir, file string) bool {
 	return false
 }
 
+// Children gives the processes that pid started and that live; none for 0.
+func Children(pid int) []int {
+	dir := filepath.Join("/proc", strconv.Itoa(pid), "task", strconv.Itoa(pid), "children")
+	text, err := os.ReadFile(dir)
+	if err != nil {
+		return nil
+	}
+	var pids []int
+	for _, word := range strings.Fields(string(text)) {
+		if child, err := strconv.Atoi(word); err == nil {
+			pids = append(pids, child)
+		}
+	}
+	return pids
+}
+
 // outputWait bounds how long a daemon may keep its starter's output open.
 const outputWait = 2 * time.Second
 

@@ -29,6 +29,9 @@ type Env struct {
 	WorkerUser string
 	// Interface that carries the VIP.
 	Interface string
+	// Keepalived may have real-time priority: without the right to raise limits
+	// a reload would leave it one of 10 ms, and the kernel would kill it.
+	Realtime bool
 	// Program and arguments that exit 0 when the local Nginx serves.
 	Check []string
 }
@@ -68,7 +71,7 @@ func Files(m Model, env Env, code map[string][]byte) (Generation, error) {
 		files[path.Join(luaDir, name)] = text
 	}
 	for _, h := range m.Hosts {
-		text, err := conftext.WriteNginx([]conftext.Node{serverOf(h, env)})
+		text, err := conftext.WriteNginx(hostOf(h, env))
 		if err != nil {
 			return Generation{}, fmt.Errorf("host %s: %w", h.Name, err)
 		}

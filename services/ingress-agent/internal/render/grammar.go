@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
-	"slices"
 	"strings"
 
 	ingressv1 "gantry.dev/proto/gen/gantry/ingress/v1"
@@ -48,6 +47,8 @@ func checkRoute(r *ingressv1.Route) error {
 		return fmt.Errorf("path_prefix %q must begin with \"/\" and hold only letters, digits and -_.~/", path)
 	case strings.Contains(path, "//") || strings.Contains(path+"/", "/../") || strings.Contains(path+"/", "/./"):
 		return fmt.Errorf("path_prefix %q holds an empty, \".\" or \"..\" part, which no request matches", path)
+	case r.GetApp() == "" && r.GetPort() == 0 && r.GetRules().GetRedirect() != nil:
+		return nil
 	case !g.app.MatchString(r.GetApp()):
 		return fmt.Errorf("app %q is not \"projects/{project}/apps/{app}\"", r.GetApp())
 	case projectOf(r.GetApp()) != projectOf(r.GetName()):
@@ -84,58 +85,6 @@ func AppOf(upstream string) (app string, port int, err error) {
 	}
 	port, err = intOf(upstream[at+1:], 1, maxPort)
 	return app, port, err
-}
-
-// vrrpOf is the linter of what would split or block the VIP (rule I8).
-func vrrpOf(c *ingressv1.GatewayConfig, node string) (VRRP, error) {
-	v := VRRP{Node: node, RouterID: int(c.GetVirtualRouterId()), VIP: c.GetVip()}
-	if !fields.name.MatchString(c.GetGateway()) {
-		return VRRP{}, fmt.Errorf("gateway %q is not a name", c.GetGateway())
-	}
-	if v.RouterID < 1 || v.RouterID > 255 {
-		return VRRP{}, fmt.Errorf("virtual_router_id %d is not between 1 and 255", v.RouterID)
-	}
-	if !isIPv4(v.VIP) {
-		return VRRP{}, fmt.Errorf("vip %q is not an IPv4 address", v.VIP)
-	}
-	if err := checkNodes(c); err != nil {
-		return VRRP{}, err
-	}
-	for _, n := range c.GetNodes() {
-		if n.GetName() == node {
-			v.Source, v.Priority = n.GetAddress(), int(n.GetPriority())
-		} else {
-			v.Peers = append(v.Peers, n.GetAddress())
-		}
-	}
-	if v.Source == "" {
-		return VRRP{}, fmt.Errorf("gateway %s has no node %s; its nodes are set on the gateway", c.GetGateway(), node)
-	}
-	slices.Sort(v.Peers)
-	return v, nil
-}
-
-func checkNodes(c *ingressv1.GatewayConfig) error {
-	priorities, addresses, names := map[int32]string{}, map[string]string{c.GetVip(): "the VIP"}, map[string]bool{}
-	for _, n := range c.GetNodes() {
-		if !fields.name.MatchString(n.GetName()) || names[n.GetName()] {
-			return fmt.Errorf("node name %q is wrong or used twice", n.GetName())
-		}
-		if !isIPv4(n.GetAddress()) {
-			return fmt.Errorf("node %s: address %q is not an IPv4 address", n.GetName(), n.GetAddress())
-		}
-		if other, ok := addresses[n.GetAddress()]; ok {
-			return fmt.Errorf("node %s has the same address as %s", n.GetName(), other)
-		}
-		if n.GetPriority() < 1 || n.GetPriority() > 254 {
-			return fmt.Errorf("node %s: priority %d is not between 1 and 254", n.GetName(), n.GetPriority())
-		}
-		if other, ok := priorities[n.GetPriority()]; ok {
-			return fmt.Errorf("nodes %s and %s have the same priority %d; both would take the VIP", other, n.GetName(), n.GetPriority())
-		}
-		names[n.GetName()], addresses[n.GetAddress()], priorities[n.GetPriority()] = true, n.GetName(), n.GetName()
-	}
-	return nil
 }
 
 func isIPv4(s string) bool {

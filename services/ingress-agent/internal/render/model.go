@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	ingressv1 "gantry.dev/proto/gen/gantry/ingress/v1"
+	gantryv1 "gantry.dev/proto/gen/gantry/v1"
 )
 
 // A Model is everything the files of a generation say.
@@ -23,28 +24,23 @@ type Model struct {
 // A Host is one server block. Routes that share a host are its locations.
 type Host struct {
 	Name string
-	// In path order; paths differ.
+	// In path order, an exact one before its prefix; they differ.
 	Locations []Location
 }
 
-// A Location leads a path prefix to an upstream.
+// A Location leads a path to an upstream.
 type Location struct {
+	// A prefix of whole segments: "/", or without a slash at its end.
 	Path string
+	// Path is the whole path instead.
+	Exact bool
 	// "projects/{project}/routes/{route}".
 	Route string
-	// "{project}/{app}:{port}", see Upstream.
+	// "{project}/{app}:{port}", see Upstream; empty where the rules redirect.
 	Upstream string
-}
-
-// VRRP is this node's part in sharing the VIP.
-type VRRP struct {
-	Node     string
-	RouterID int
-	Priority int
-	// This node's own address and those of the others, in address order.
-	Source string
-	Peers  []string
-	VIP    string
+	// Requests may wait for a first pod; the wait ends when the client goes.
+	Holds bool
+	Rules Rules
 }
 
 // Rejected is a route whose wanted form cannot be served.
@@ -101,15 +97,21 @@ func locationOf(r *ingressv1.Route) (Location, error) {
 	if err := checkRoute(r); err != nil {
 		return Location{}, err
 	}
-	upstream, err := UpstreamOf(r)
+	rules, err := rulesOf(r.GetRules())
 	if err != nil {
 		return Location{}, err
 	}
-	path := r.GetPathPrefix()
-	if path == "" {
-		path = "/"
+	l := Location{Path: r.GetPathPrefix(), Exact: r.GetPathMatch() == gantryv1.PathMatch_PATH_MATCH_EXACT, Route: r.GetName(), Rules: rules, Holds: r.GetHoldSeconds() > 0}
+	if !l.Exact {
+		l.Path = strings.TrimSuffix(l.Path, "/")
 	}
-	return Location{Path: path, Route: r.GetName(), Upstream: upstream}, nil
+	if l.Path == "" {
+		l.Path = "/"
+	}
+	if r.GetApp() != "" {
+		l.Upstream, err = UpstreamOf(r)
+	}
+	return l, err
 }
 
 // UpstreamOf names the pods that a route leads to.
@@ -165,7 +167,7 @@ func (p *placer) add(host string, l Location) error {
 	}
 	h := &p.model.Hosts[i]
 	for _, other := range h.Locations {
-		if other.Path == l.Path {
+		if other.Path == l.Path && other.Exact == l.Exact {
 			return fmt.Errorf("%s%s is served by %s already; give one of the two another path", host, l.Path, other.Route)
 		}
 	}
@@ -173,9 +175,18 @@ func (p *placer) add(host string, l Location) error {
 	return nil
 }
 
+func exactness(l Location) int {
+	if l.Exact {
+		return 1
+	}
+	return 0
+}
+
 func (p *placer) sort() {
 	slices.SortFunc(p.model.Hosts, func(x, y Host) int { return cmp.Compare(x.Name, y.Name) })
 	for _, h := range p.model.Hosts {
-		slices.SortFunc(h.Locations, func(x, y Location) int { return cmp.Compare(x.Path, y.Path) })
+		slices.SortFunc(h.Locations, func(x, y Location) int {
+			return cmp.Or(cmp.Compare(x.Path, y.Path), -cmp.Compare(exactness(x), exactness(y)))
+		})
 	}
 }

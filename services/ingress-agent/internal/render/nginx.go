@@ -2,6 +2,7 @@ package render
 
 import (
 	"path"
+	"slices"
 
 	"gantry.dev/services/ingress-agent/internal/conftext"
 )
@@ -68,17 +69,24 @@ func clientSide(env Env) []conftext.Node {
 		conftext.Line("server_names_hash_max_size", "131072"),
 		conftext.Line("server_names_hash_bucket_size", "512"),
 		conftext.Line("variables_hash_max_size", "4096"),
+		conftext.Line("limit_req_status", "429"),
+		// Where a host turns gzip on; text/html always counts.
+		conftext.Line("gzip_types", "text/plain", "text/css", "text/xml", "application/json", "application/javascript", "text/javascript",
+			"application/xml", "image/svg+xml"),
+		conftext.Line("gzip_min_length", "1000"),
+		conftext.Line("gzip_proxied", "any"),
+		conftext.Line("gzip_vary", "on"),
 		conftext.BlockOf("map", []conftext.Arg{conftext.Expr("$http_upgrade"), conftext.Expr("$gantry_connection")},
 			conftext.Line("default", "upgrade"), conftext.Line("", "")),
 	}
 }
 
-func proxySide(Env) []conftext.Node {
+// forwarded are the headers that every app gets.
+func forwarded() []conftext.Node {
 	header := func(name, value string) conftext.Node {
 		return conftext.LineOf("proxy_set_header", conftext.Text(name), conftext.Expr(value))
 	}
 	return []conftext.Node{
-		conftext.Line("proxy_http_version", "1.1"),
 		header("Host", "$host"),
 		header("Connection", "$gantry_connection"),
 		header("Upgrade", "$http_upgrade"),
@@ -88,6 +96,12 @@ func proxySide(Env) []conftext.Node {
 		header("X-Forwarded-Proto", "$scheme"),
 		header("X-Forwarded-Host", "$host"),
 		header("X-Request-Id", "$request_id"),
+	}
+}
+
+func proxySide(Env) []conftext.Node {
+	lines := append([]conftext.Node{conftext.Line("proxy_http_version", "1.1")}, forwarded()...)
+	return append(lines,
 		// A vanished node costs one short wait; connecting is all that is
 		// repeated for a request that is not idempotent.
 		conftext.Line("proxy_connect_timeout", "500ms"),
@@ -97,7 +111,7 @@ func proxySide(Env) []conftext.Node {
 		conftext.Line("proxy_send_timeout", "60s"),
 		conftext.Line("proxy_max_temp_file_size", "0"),
 		conftext.Line("proxy_socket_keepalive", "on"),
-	}
+	)
 }
 
 func balancerSide(env Env) []conftext.Node {
@@ -148,30 +162,42 @@ func defaultServer(env Env) conftext.Node {
 	)
 }
 
-func serverOf(h Host, env Env) conftext.Node {
+// hostOf is a host's file.
+func hostOf(h Host, env Env) []conftext.Node {
 	children := []conftext.Node{
 		conftext.LineOf("listen", conftext.Int(env.HTTPPort)),
 		conftext.Line("server_name", h.Name),
 	}
 	for _, l := range h.Locations {
-		children = append(children, conftext.BlockOf("location", []conftext.Arg{conftext.Text(l.Path)},
-			conftext.LineOf("set", conftext.Expr(routeVar), conftext.Text(l.Route)),
-			conftext.LineOf("set", conftext.Expr(upstreamVar), conftext.Text(l.Upstream)),
-			conftext.Line("proxy_pass", "http://"+podsUpstream),
-		))
+		for _, place := range places(h, l) {
+			children = append(children, conftext.BlockOf("location", place, locationLines(l)...))
+		}
 	}
-	if _, ok := rootOf(h); !ok {
+	if !h.has("/", false) {
 		children = append(children, conftext.BlockOf("location", []conftext.Arg{conftext.Text("/")},
 			conftext.Line("return", "404", "no route for this host and path")))
 	}
-	return conftext.BlockOf("server", nil, children...)
+	return append(zones(h), conftext.BlockOf("server", nil, children...))
 }
 
-func rootOf(h Host) (Location, bool) {
-	for _, l := range h.Locations {
-		if l.Path == "/" {
-			return l, true
-		}
+// places are the arguments of a location's blocks. A prefix of whole segments
+// takes two, because Nginx knows only prefixes of characters: "= /a", where no
+// other route has that, and "/a/".
+func places(h Host, l Location) [][]conftext.Arg {
+	exact := []conftext.Arg{conftext.Text("="), conftext.Text(l.Path)}
+	switch {
+	case l.Exact:
+		return [][]conftext.Arg{exact}
+	case l.Path == "/":
+		return [][]conftext.Arg{{conftext.Text("/")}}
 	}
-	return Location{}, false
+	below := []conftext.Arg{conftext.Text(l.Path + "/")}
+	if h.has(l.Path, true) {
+		return [][]conftext.Arg{below}
+	}
+	return [][]conftext.Arg{exact, below}
+}
+
+func (h Host) has(path string, exact bool) bool {
+	return slices.ContainsFunc(h.Locations, func(l Location) bool { return l.Path == path && l.Exact == exact })
 }

@@ -54,7 +54,8 @@ func nginxDirectives() map[string]bool {
 		proxy_next_upstream_timeout proxy_read_timeout proxy_send_timeout proxy_max_temp_file_size
 		proxy_socket_keepalive lua_package_path lua_shared_dict init_by_lua_block access_by_lua_block
 		header_filter_by_lua_block log_by_lua_block balancer_by_lua_block content_by_lua_block upstream server
-		keepalive listen set location server_name return include`)
+		keepalive listen set location server_name return include limit_req_status gzip_types gzip_min_length
+		gzip_proxied gzip_vary`)
 }
 
 func parseMain(m *Model, text []byte) error {
@@ -107,73 +108,52 @@ func parseHost(text []byte) (Host, error) {
 	if err != nil {
 		return Host{}, err
 	}
-	if name := conftext.Unknown(nodes, known("server listen server_name location set proxy_pass return")); name != "" {
+	if name := conftext.Unknown(nodes, hostDirectives()); name != "" {
 		return Host{}, fmt.Errorf("unknown directive %q", name)
 	}
-	if len(nodes) != 1 || nodes[0].Name != "server" {
+	rates, err := readZones(nodes)
+	if err != nil {
+		return Host{}, err
+	}
+	servers := slices.DeleteFunc(nodes, func(n conftext.Node) bool { return n.Name == "limit_req_zone" })
+	if len(servers) != 1 || servers[0].Name != "server" {
 		return Host{}, errors.New("not one server block")
 	}
-	name, _ := nodes[0].Find("server_name")
+	name, _ := servers[0].Find("server_name")
 	h := Host{Name: name.Arg(0)}
-	for _, n := range nodes[0].Children {
+	for _, n := range servers[0].Children {
 		if n.Name != "location" || variable(n, routeVar) == "" {
 			continue
 		}
-		h.Locations = append(h.Locations, Location{Path: n.Arg(0), Route: variable(n, routeVar), Upstream: variable(n, upstreamVar)})
+		if err := h.read(n, rates); err != nil {
+			return Host{}, err
+		}
 	}
 	return h, nil
 }
 
-func parseVRRP(text []byte) (VRRP, error) {
-	nodes, err := conftext.ReadKeepalived(text)
-	if err != nil {
-		return VRRP{}, err
-	}
-	root := conftext.Node{Children: nodes}
-	global, _ := root.Find("global_defs")
-	instance, ok := root.Find("vrrp_instance")
-	if !ok {
-		return VRRP{}, errors.New("no vrrp_instance")
-	}
-	if name := conftext.Unknown(slices.Concat(global.Children, withoutLists(instance)), known(`router_id script_user vrrp_rt_priority vrrp_rlimit_rttime
-		vrrp_no_swap vrrp_garp_master_delay version state nopreempt interface virtual_router_id priority advert_int
-		unicast_src_ip`)); name != "" {
-		return VRRP{}, fmt.Errorf("unknown directive %q", name)
-	}
-	var v VRRP
-	v.Node = line(global, "router_id")
-	v.Source = line(instance, "unicast_src_ip")
-	v.RouterID, err = intOf(line(instance, "virtual_router_id"), 1, 255)
-	if err != nil {
-		return VRRP{}, err
-	}
-	if v.Priority, err = intOf(line(instance, "priority"), 1, 254); err != nil {
-		return VRRP{}, err
-	}
-	peers, _ := instance.Find("unicast_peer")
-	for _, p := range peers.Children {
-		v.Peers = append(v.Peers, p.Name)
-	}
-	vips, _ := instance.Find("virtual_ipaddress")
-	if len(vips.Children) != 1 {
-		return VRRP{}, errors.New("not one virtual address")
-	}
-	v.VIP = strings.TrimSuffix(vips.Children[0].Name, "/32")
-	return v, nil
+func hostDirectives() map[string]bool {
+	return known(`server listen server_name location set proxy_pass return limit_req_zone limit_req allow deny
+		client_max_body_size proxy_connect_timeout proxy_read_timeout proxy_send_timeout proxy_set_header
+		proxy_hide_header add_header gzip lua_check_client_abort`)
 }
 
-func line(block conftext.Node, name string) string {
-	n, _ := block.Find(name)
-	return n.Arg(0)
-}
-
-// withoutLists leaves out the blocks whose entries are values.
-func withoutLists(block conftext.Node) []conftext.Node {
-	var plain []conftext.Node
-	for _, n := range block.Children {
-		if !n.Block {
-			plain = append(plain, n)
-		}
+// read takes one block in. The second block of a route is the prefix whose
+// own path came before.
+func (h *Host) read(n conftext.Node, rates map[string]Rate) error {
+	l := Location{Path: n.Arg(0), Route: variable(n, routeVar), Upstream: variable(n, upstreamVar)}
+	if l.Path == "=" {
+		l.Path, l.Exact = n.Arg(1), true
+	} else if l.Path != "/" {
+		l.Path = strings.TrimSuffix(l.Path, "/")
 	}
-	return plain
+	rules, err := readRules(n, rates)
+	if err != nil {
+		return fmt.Errorf("location %s: %w", l.Path, err)
+	}
+	l.Rules = rules
+	_, l.Holds = n.Find("lua_check_client_abort")
+	h.Locations = slices.DeleteFunc(h.Locations, func(other Location) bool { return other.Route == l.Route })
+	h.Locations = append(h.Locations, l)
+	return nil
 }

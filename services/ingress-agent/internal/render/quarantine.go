@@ -41,7 +41,7 @@ func Revert(m, last Model, host string, wanted map[string]bool) (Model, []string
 	}
 	var changed []string
 	for _, l := range now.Locations {
-		if !slices.Contains(kept.Locations, l) {
+		if !slices.ContainsFunc(kept.Locations, func(k Location) bool { return equalLocation(k, l) }) {
 			changed = append(changed, l.Route)
 		}
 	}

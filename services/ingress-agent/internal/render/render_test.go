@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	ingressv1 "gantry.dev/proto/gen/gantry/ingress/v1"
+	gantryv1 "gantry.dev/proto/gen/gantry/v1"
 	"gantry.dev/services/ingress-agent/internal/balancer"
 	"gantry.dev/services/ingress-agent/internal/render"
 	"github.com/google/go-cmp/cmp"
@@ -41,7 +42,7 @@ func gateway() *ingressv1.GatewayConfig {
 func env(dir string) render.Env {
 	return render.Env{
 		StateDir: "/var/lib/gantry", Dir: dir, ModulesDir: "/usr/lib/nginx/modules", TempDir: "/var/lib/gantry/tmp",
-		HTTPPort: 80, WorkerUser: "nobody", Interface: "eth0",
+		HTTPPort: 80, WorkerUser: "nobody", Interface: "eth0", Realtime: true,
 		Check: []string{"/usr/bin/ingress-agent", "check", "--state-dir", "/var/lib/gantry"},
 	}
 }
@@ -57,7 +58,10 @@ func files(t *testing.T, m render.Model, e render.Env) render.Generation {
 
 // The files as an operator reads them. GANTRY_UPDATE_GOLDEN=1 writes them anew.
 func TestGolden(t *testing.T) {
-	b := render.FromConfig(gateway(), "lb-1")
+	c := gateway()
+	c.Routes[2].Rules, c.Routes[2].HoldSeconds = everyRule(), 30
+	c.Routes = append(c.Routes, redirecting())
+	b := render.FromConfig(c, "lb-1")
 	if len(b.Rejected) > 0 || b.VRRPProblem != "" {
 		t.Fatalf("%v %s", b.Rejected, b.VRRPProblem)
 	}
@@ -182,6 +186,15 @@ func TestVRRPLinter(t *testing.T) {
 		"same name":     func(c *ingressv1.GatewayConfig) { c.Nodes[1].Name = "lb-1" },
 		"not a node":    func(c *ingressv1.GatewayConfig) { c.Nodes = c.Nodes[1:] },
 		"gateway":       func(c *ingressv1.GatewayConfig) { c.Gateway = "main {" },
+		"same router id": func(c *ingressv1.GatewayConfig) {
+			c.MoreVips = []*gantryv1.Vip{{Address: "10.110.0.101", VirtualRouterId: 51}}
+		},
+		"vip twice": func(c *ingressv1.GatewayConfig) {
+			c.MoreVips = []*gantryv1.Vip{{Address: "10.110.0.100", VirtualRouterId: 52}}
+		},
+		"preferred": func(c *ingressv1.GatewayConfig) {
+			c.MoreVips = []*gantryv1.Vip{{Address: "10.110.0.101", VirtualRouterId: 52, PreferredNode: "lb-9"}}
+		},
 	} {
 		c := gateway()
 		change(c)
@@ -192,6 +205,27 @@ func TestVRRPLinter(t *testing.T) {
 		last := render.FromConfig(gateway(), "lb-1").Model
 		if got := render.KeepLastGood(b, last); !render.EqualVRRP(got.VRRP, last.VRRP) || len(got.Hosts) != 2 {
 			t.Errorf("%s: not kept as it was: %v", name, got)
+		}
+	}
+}
+
+// Each VIP is an instance of its own; the preferred node is before the others.
+func TestSeveralVIPs(t *testing.T) {
+	c := gateway()
+	c.MoreVips = []*gantryv1.Vip{{Address: "10.110.0.101", VirtualRouterId: 52, PreferredNode: "lb-2"}, {Address: "10.110.0.102", VirtualRouterId: 53}}
+	for node, want := range map[string][]int{"lb-1": {100, 253, 100}, "lb-2": {90, 254, 90}} {
+		m := render.FromConfig(c, node).Model
+		var got []int
+		for _, i := range m.VRRP.Instances {
+			got = append(got, i.Priority)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s", node, diff)
+		}
+		g := files(t, m, env("/g"))
+		back, err := render.Parse(g.Files)
+		if err != nil || !render.EqualVRRP(back.VRRP, m.VRRP) {
+			t.Errorf("%s: read back as %+v (%v)", node, back.VRRP, err)
 		}
 	}
 }
@@ -270,7 +304,8 @@ func TestDaemonsAccept(t *testing.T) {
 		}
 	}
 	c := proto.CloneOf(gateway())
-	c.Routes = append(c.Routes, route("long", strings.Repeat("a.", 120)+"example", "/"+strings.Repeat("x", 200)))
+	c.Routes = append(c.Routes, route("long", strings.Repeat("a.", 120)+"example", "/"+strings.Repeat("x", 200)), redirecting())
+	c.Routes[2].Rules = everyRule()
 	g, err := render.Files(render.FromConfig(c, "lb-1").Model, e, code)
 	if err != nil {
 		t.Fatal(err)

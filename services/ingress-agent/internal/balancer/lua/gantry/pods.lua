@@ -40,20 +40,32 @@ function _M.unmark(id)
   marks:incr("#version", 1, 0)
 end
 
+-- count says how many pods of a cluster are not marked, and notes when the
+-- next mark ends.
+local function count(u, c, t)
+  local up = 0
+  for _, p in ipairs(c.pods) do
+    local d = down[p.id]
+    if not d or d <= t then up = up + 1 elseif d < u.weigh_at then u.weigh_at = d end
+  end
+  return up
+end
+
 -- weigh sets each cluster's weight: its percentage times its pods that are
--- not marked, so that the load of each pod is even.
+-- not marked, so that the load of each pod is even; or times its share, where
+-- there are shares that lead to any pod.
 local function weigh(u, t)
   u.marks, u.weigh_at, u.base = down_version, huge, 0
+  local led = 0
   for _, c in ipairs(u.clusters) do
-    local up = 0
-    for _, p in ipairs(c.pods) do
-      local d = down[p.id]
-      if not d or d <= t then up = up + 1 elseif d < u.weigh_at then u.weigh_at = d end
-    end
-    local weight = c.percent * up
-    if weight ~= c.weight then c.weight, c.turn = weight, random() * weight end
+    c.up = count(u, c, t)
+    c.led = c.up > 0 and c.percent * (c.share or 0) or 0
     c.all = c.percent * #c.pods
-    u.base = u.base + c.all
+    led, u.base = led + c.led, u.base + c.all
+  end
+  for _, c in ipairs(u.clusters) do
+    local weight = led > 0 and c.led or c.percent * c.up
+    if weight ~= c.weight then c.weight, c.turn = weight, random() * weight end
   end
 end
 
@@ -71,7 +83,7 @@ local function decode(name, version)
   local old = cache[name] and cache[name].by_id or {}
   local u = { name = name, version = version, hold = spec.hold, n = 0, clusters = {}, by_id = {} }
   for i, c in ipairs(spec.clusters or {}) do
-    local cluster = { name = c.name, percent = c.percent, turn = 0, pods = {}, keys = keys(name, c.name) }
+    local cluster = { name = c.name, percent = c.percent, share = c.share, turn = 0, pods = {}, keys = keys(name, c.name) }
     for j, host in ipairs(c.pods or {}) do
       local id = host .. ":" .. c.port
       local p = old[id] or { id = id, host = host, port = c.port, inflight = 0, lost = 0 }
@@ -134,11 +146,11 @@ local function least(c, skip, t, any)
 end
 
 -- among tries the clusters in their turn until one has a pod.
-local function among(u, skip, avoid, t, any)
+local function among(u, field, skip, avoid, t, any)
   local out = {}
   if avoid then out[avoid] = true end
   for _ = 1, #u.clusters do
-    local c = turn(u, any and "all" or "weight", out)
+    local c = turn(u, field, out)
     if not c then return nil end
     local p = least(c, skip, t, any)
     if p then return p end
@@ -146,11 +158,19 @@ local function among(u, skip, avoid, t, any)
   end
 end
 
+-- elsewhere is where a request goes on that has failed in `avoid`: to another
+-- cluster, after a second failure also to one that no share leads to.
+local function elsewhere(u, skip, avoid, t)
+  local p = among(u, "weight", skip, avoid, t, false)
+  if p or not next(skip, next(skip)) then return p end
+  return among(u, "all", skip, avoid, t, false)
+end
+
 -- pick chooses a pod: first one that is not marked, in another cluster than
 -- `avoid` if there is one; when all are marked, any.
 function _M.pick(u, skip, avoid, t)
-  local p = (avoid and among(u, skip, avoid, t, false)) or among(u, skip, nil, t, false)
-    or among(u, skip, nil, t, true)
+  local p = (avoid and elsewhere(u, skip, avoid, t)) or among(u, "weight", skip, nil, t, false)
+    or among(u, "all", skip, nil, t, true)
   if p and down[p.id] and down[p.id] <= t then
     -- Its time is over: this request tries it, the others wait for the result.
     down[p.id] = t + PASSIVE_SECONDS
