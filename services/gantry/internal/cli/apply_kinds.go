@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"gantry.dev/pkg/fault"
-	"gantry.dev/pkg/names"
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
 	"gantry.dev/services/gantry/internal/client"
 	"gantry.dev/services/gantry/internal/manifest"
@@ -28,6 +27,12 @@ func applyOne(ctx context.Context, c *client.Client, d manifest.Document, dryRun
 		return applyProject(ctx, c, m, dryRun)
 	case *gantryv1.Route:
 		return applyRoute(ctx, c, m, dryRun)
+	case *gantryv1.StreamRoute:
+		return applyStreamRoute(ctx, c, m, dryRun)
+	case *gantryv1.Secret:
+		return applySecret(ctx, c, m, secretOptions{dryRun: dryRun})
+	case *gantryv1.Volume:
+		return applyVolume(ctx, c, m, dryRun)
 	case *gantryv1.Gateway:
 		return applyGateway(ctx, c, m, dryRun)
 	case *gantryv1.Cluster:
@@ -83,41 +88,20 @@ func projectWish(p *gantryv1.Project) proto.Message {
 	return &gantryv1.Project{Name: p.GetName(), DisplayName: p.GetDisplayName(), Members: p.GetMembers()}
 }
 
-func applyRoute(ctx context.Context, c *client.Client, route *gantryv1.Route, dryRun bool) (string, error) {
-	before, err := c.Routes.GetRoute(ctx, &gantryv1.GetRouteRequest{Name: route.GetName()})
-	existed, err := found(err)
-	if err != nil {
-		return "", err
-	}
-	after, err := c.Routes.UpdateRoute(ctx, &gantryv1.UpdateRouteRequest{
-		Route: route, AllowMissing: true, ValidateOnly: dryRun, RequestId: uuid.NewString(),
-	})
-	return outcome(existed, routeWish(before), routeWish(after)), err
-}
-
-func routeWish(r *gantryv1.Route) proto.Message {
-	return &gantryv1.Route{
-		Name: r.GetName(), Gateway: r.GetGateway(), Host: r.GetHost(),
-		PathPrefix: r.GetPathPrefix(), App: r.GetApp(), Port: r.GetPort(),
-	}
-}
-
-// applyGateway creates; the API has no way to change a gateway.
 func applyGateway(ctx context.Context, c *client.Client, gateway *gantryv1.Gateway, dryRun bool) (string, error) {
 	before, err := c.Gateways.GetGateway(ctx, &gantryv1.GetGatewayRequest{Name: gateway.GetName()})
 	existed, err := found(err)
 	if err != nil {
 		return "", err
 	}
-	if existed {
-		return unchangeable(gateway.GetName(), gatewayWish(before), gatewayWish(gateway))
-	}
-	_, err = c.Gateways.CreateGateway(ctx, &gantryv1.CreateGatewayRequest{Gateway: gateway, ValidateOnly: dryRun, RequestId: uuid.NewString()})
-	return created, err
+	after, err := c.Gateways.UpdateGateway(ctx, &gantryv1.UpdateGatewayRequest{
+		Gateway: gateway, AllowMissing: true, ValidateOnly: dryRun, RequestId: uuid.NewString(),
+	})
+	return outcome(existed, gatewayWish(before), gatewayWish(after)), err
 }
 
 func gatewayWish(g *gantryv1.Gateway) proto.Message {
-	return &gantryv1.Gateway{Name: g.GetName(), Vip: g.GetVip(), VirtualRouterId: g.GetVirtualRouterId(), Nodes: g.GetNodes()}
+	return &gantryv1.Gateway{Name: g.GetName(), Vip: g.GetVip(), VirtualRouterId: g.GetVirtualRouterId(), Nodes: g.GetNodes(), MoreVips: g.GetMoreVips()}
 }
 
 // applyCluster registers a cluster, or changes what is said of it. A file that
@@ -144,12 +128,4 @@ func clusterWish(c *gantryv1.Cluster) proto.Message {
 		Name: c.GetName(), Location: c.GetLocation(), IpaasAddress: c.GetIpaasAddress(),
 		PrometheusUrl: c.GetPrometheusUrl(), Registry: c.GetRegistry(), Weight: max(c.GetWeight(), 1), Failover: c.GetFailover(),
 	}
-}
-
-func unchangeable(name string, before, wanted proto.Message) (string, error) {
-	if proto.Equal(before, wanted) {
-		return unchanged, nil
-	}
-	return "", fault.Exists("UNCHANGEABLE",
-		"%s is there with other settings and cannot be changed; delete it and apply again, or name another", names.ID(name))
 }

@@ -88,15 +88,16 @@ not stop them (gantry operation cancel does).`,
 		if !cmd.Flags().Changed("to-percent") && !o.away && !o.back {
 			return usage("say where to: --to-percent N, --away or --back")
 		}
-		if o.every%time.Second != 0 || o.every < 0 {
-			return usage("--every takes whole seconds, not %s", o.every)
+		seconds, err := wholeSeconds("every", o.every)
+		if err != nil {
+			return err
 		}
 		if o.back {
 			o.to = 100
 		}
 		op, err := c.Clusters.SwitchTraffic(ctx, &gantryv1.SwitchTrafficRequest{
 			Name: clusterName(args[0]), ToPercent: o.to, StepPercent: o.step,
-			StepSeconds: int32(o.every / time.Second), RequestId: uuid.NewString(),
+			StepSeconds: seconds, RequestId: uuid.NewString(),
 		})
 		return s.startOperation(ctx, c, op, err, o.async)
 	})

@@ -45,11 +45,12 @@ everything back, "gantry operation reverse" takes the operation back.`,
 	cmd.MarkFlagsMutuallyExclusive("dry-run", "approve")
 	cmd.ValidArgsFunction = s.completeCluster
 	cmd.RunE = s.withClient(waitTimeout, func(ctx context.Context, c *client.Client, args []string) error {
-		if o.every%time.Second != 0 || o.every < 0 {
-			return usage("--every takes whole seconds, not %s", o.every)
+		seconds, err := wholeSeconds("every", o.every)
+		if err != nil {
+			return err
 		}
 		op, err := c.Clusters.MigrateApps(ctx, &gantryv1.MigrateAppsRequest{
-			Name: clusterName(args[0]), StepPercent: o.step, StepSeconds: int32(o.every / time.Second), Concurrency: o.together,
+			Name: clusterName(args[0]), StepPercent: o.step, StepSeconds: seconds, Concurrency: o.together,
 			ValidateOnly: o.dryRun, RequestId: uuid.NewString(),
 		})
 		if err != nil {

@@ -51,15 +51,16 @@ holds; without it the plan waits for you.`,
 		if len(mask) == 0 {
 			return usage("say what to set; gantry cluster set --help shows it")
 		}
-		if o.after%time.Second != 0 || o.after < 0 {
-			return usage("--after takes whole seconds, not %s", o.after)
+		after, err := wholeSeconds("after", o.after)
+		if err != nil {
+			return err
 		}
 		present, err := c.Clusters.GetCluster(ctx, &gantryv1.GetClusterRequest{Name: clusterName(args[0])})
 		if err != nil {
 			return err
 		}
 		got, err := c.Clusters.UpdateCluster(ctx, &gantryv1.UpdateClusterRequest{
-			Cluster: o.over(present, cmd), UpdateMask: &fieldmaskpb.FieldMask{Paths: mask}, ValidateOnly: o.dryRun, RequestId: uuid.NewString(),
+			Cluster: o.over(present, cmd, after), UpdateMask: &fieldmaskpb.FieldMask{Paths: mask}, ValidateOnly: o.dryRun, RequestId: uuid.NewString(),
 		})
 		if err != nil {
 			return err
@@ -93,11 +94,11 @@ func (o *setOptions) mask(cmd *cobra.Command) []string {
 
 // over lays the given flags over the present cluster: the request is checked
 // as a whole, also where the mask leaves a field out.
-func (o *setOptions) over(present *gantryv1.Cluster, cmd *cobra.Command) *gantryv1.Cluster {
+func (o *setOptions) over(present *gantryv1.Cluster, cmd *cobra.Command, after int32) *gantryv1.Cluster {
 	out := &gantryv1.Cluster{
 		Name: present.GetName(), Location: present.GetLocation(), IpaasAddress: present.GetIpaasAddress(),
 		PrometheusUrl: present.GetPrometheusUrl(), Registry: present.GetRegistry(), Weight: o.wanted.GetWeight(),
-		Failover: &gantryv1.FailoverPolicy{Automatic: o.automatic, AfterSeconds: int32(o.after / time.Second), MaxUnplacedPercent: o.maxUnplaced},
+		Failover: &gantryv1.FailoverPolicy{Automatic: o.automatic, AfterSeconds: after, MaxUnplacedPercent: o.maxUnplaced},
 	}
 	for flag, set := range map[string]func(){
 		"location":   func() { out.Location = o.wanted.GetLocation() },

@@ -15,9 +15,9 @@ func (s *runner) deleteCommand() *cobra.Command {
 	var files []string
 	cmd := &cobra.Command{
 		Use:   "delete TYPE NAME... | TYPE/NAME | -f FILE",
-		Short: "Delete apps, routes, projects, gateways or clusters",
+		Short: "Delete apps, routes, streamroutes, secrets, volumes, projects, gateways or clusters",
 		Long: `Deletes resources. Deleting a cluster makes the platform forget it; nothing in
-the cluster itself is touched. With -f the resources of a file are deleted in
+the cluster itself is touched; nor is what a deleted volume holds. With -f the resources of a file are deleted in
 the reverse of the order in which they would be applied.`,
 		Example: "  gantry delete app web\n  gantry delete -f app.yaml",
 	}
@@ -95,6 +95,12 @@ func deleteOne(ctx context.Context, c *client.Client, plural, name string) error
 		_, err = c.Apps.DeleteApp(ctx, &gantryv1.DeleteAppRequest{Name: name})
 	case "routes":
 		_, err = c.Routes.DeleteRoute(ctx, &gantryv1.DeleteRouteRequest{Name: name})
+	case "streamRoutes":
+		_, err = c.Streams.DeleteStreamRoute(ctx, &gantryv1.DeleteStreamRouteRequest{Name: name})
+	case "secrets":
+		_, err = c.Secrets.DeleteSecret(ctx, &gantryv1.DeleteSecretRequest{Name: name})
+	case "volumes":
+		_, err = c.Volumes.DeleteVolume(ctx, &gantryv1.DeleteVolumeRequest{Name: name})
 	case "projects":
 		_, err = c.Projects.DeleteProject(ctx, &gantryv1.DeleteProjectRequest{Name: name})
 	case "gateways":
@@ -102,7 +108,7 @@ func deleteOne(ctx context.Context, c *client.Client, plural, name string) error
 	case "clusters":
 		_, err = c.Clusters.DeleteCluster(ctx, &gantryv1.DeleteClusterRequest{Name: name})
 	default:
-		return usage("%s cannot be deleted; apps, routes, projects, gateways and clusters can", plural)
+		return usage("%s cannot be deleted; apps, routes, streamroutes, secrets, volumes, projects, gateways and clusters can", plural)
 	}
 	return err
 }

@@ -41,9 +41,17 @@ type platform struct {
 	looks    map[string]int
 	projects map[string]*gantryv1.Project
 	routes   map[string]*gantryv1.Route
-	clusters map[string]*gantryv1.Cluster
-	ops      map[string]*gantryv1.OperationMetadata
-	stuck    bool
+	// Newest first.
+	revisions map[string][]*gantryv1.RouteRevision
+	streams   map[string]*gantryv1.StreamRoute
+	clusters  map[string]*gantryv1.Cluster
+	ops       map[string]*gantryv1.OperationMetadata
+	stuck     bool
+	secrets   map[string]*gantryv1.Secret
+	contents  map[string]map[string][]byte
+	volumes   map[string]*gantryv1.Volume
+	// Whether the apps of a secret were to be released.
+	released bool
 }
 
 // clusterAPI and the others split what has methods of the same name.
@@ -68,6 +76,8 @@ func startPlatform(t *testing.T) (*platform, string) {
 		apps: map[string]*gantryv1.App{}, looks: map[string]int{}, projects: map[string]*gantryv1.Project{},
 		routes: map[string]*gantryv1.Route{}, clusters: map[string]*gantryv1.Cluster{}, ops: map[string]*gantryv1.OperationMetadata{},
 	}
+	p.revisions, p.streams = map[string][]*gantryv1.RouteRevision{}, map[string]*gantryv1.StreamRoute{}
+	p.secrets, p.contents, p.volumes = map[string]*gantryv1.Secret{}, map[string]map[string][]byte{}, map[string]*gantryv1.Volume{}
 	for _, site := range []string{"site-a", "site-b"} {
 		p.clusters["clusters/"+site] = fakeCluster(site)
 	}
@@ -84,6 +94,9 @@ func startPlatform(t *testing.T) (*platform, string) {
 	gantryv1.RegisterAppServiceServer(server, p)
 	gantryv1.RegisterProjectServiceServer(server, p)
 	gantryv1.RegisterRouteServiceServer(server, p)
+	gantryv1.RegisterStreamRouteServiceServer(server, streamAPI{platform: p})
+	gantryv1.RegisterSecretServiceServer(server, secretAPI{platform: p})
+	gantryv1.RegisterVolumeServiceServer(server, volumeAPI{platform: p})
 	gantryv1.RegisterClusterServiceServer(server, clusterAPI{platform: p})
 	gantryv1.RegisterOperationServiceServer(server, operationAPI{platform: p})
 	gantryv1.RegisterDecisionServiceServer(server, decisionAPI{})
@@ -276,29 +289,6 @@ func (p *platform) UpdateProject(_ context.Context, r *gantryv1.UpdateProjectReq
 		p.projects[r.GetProject().GetName()] = r.GetProject()
 	}
 	return r.GetProject(), nil
-}
-
-func (p *platform) GetRoute(_ context.Context, r *gantryv1.GetRouteRequest) (*gantryv1.Route, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if route, ok := p.routes[r.GetName()]; ok {
-		return route, nil
-	}
-	return nil, fault.NotFound("ROUTE_NOT_FOUND", "there is no route %s", r.GetName())
-}
-
-func (p *platform) UpdateRoute(_ context.Context, r *gantryv1.UpdateRouteRequest) (*gantryv1.Route, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.routes[r.GetRoute().GetName()] = r.GetRoute()
-	return r.GetRoute(), nil
-}
-
-func (p *platform) DeleteRoute(_ context.Context, r *gantryv1.DeleteRouteRequest) (*emptypb.Empty, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.routes, r.GetName())
-	return &emptypb.Empty{}, nil
 }
 
 func (c clusterAPI) GetCluster(_ context.Context, r *gantryv1.GetClusterRequest) (*gantryv1.Cluster, error) {

@@ -25,8 +25,8 @@ func (s *runner) getCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get TYPE [NAME...] | TYPE/NAME",
 		Short: "Show resources",
-		Long: `Shows resources: apps, releases, pods, routes, projects, clusters, gateways,
-operations, decisions, alarms. Releases and pods are those of an app:
+		Long: `Shows resources: apps, releases, pods, routes, streamroutes, secrets, volumes, projects,
+clusters, gateways, operations, decisions, alarms. Releases and pods are those of an app:
 "gantry get pods web" shows the pods in all clusters.`,
 		Example: "  gantry get apps\n  gantry get app web -o yaml\n  gantry get pods web -w\n  gantry get clusters -o wide",
 		Args:    cobra.MinimumNArgs(1),

@@ -67,6 +67,27 @@ func listRoutes(ctx context.Context, c *client.Client, s *scope) ([]proto.Messag
 	})
 }
 
+func listStreamRoutes(ctx context.Context, c *client.Client, s *scope) ([]proto.Message, error) {
+	return pages(func(token string) ([]*gantryv1.StreamRoute, string, error) {
+		r, err := c.Streams.ListStreamRoutes(ctx, &gantryv1.ListStreamRoutesRequest{Parent: s.parent, PageSize: pageSize, PageToken: token})
+		return r.GetStreamRoutes(), r.GetNextPageToken(), err
+	})
+}
+
+func listSecrets(ctx context.Context, c *client.Client, s *scope) ([]proto.Message, error) {
+	return pages(func(token string) ([]*gantryv1.Secret, string, error) {
+		r, err := c.Secrets.ListSecrets(ctx, &gantryv1.ListSecretsRequest{Parent: s.parent, PageSize: pageSize, PageToken: token})
+		return r.GetSecrets(), r.GetNextPageToken(), err
+	})
+}
+
+func listVolumes(ctx context.Context, c *client.Client, s *scope) ([]proto.Message, error) {
+	return pages(func(token string) ([]*gantryv1.Volume, string, error) {
+		r, err := c.Volumes.ListVolumes(ctx, &gantryv1.ListVolumesRequest{Parent: s.parent, PageSize: pageSize, PageToken: token})
+		return r.GetVolumes(), r.GetNextPageToken(), err
+	})
+}
+
 func listProjects(ctx context.Context, c *client.Client, _ *scope) ([]proto.Message, error) {
 	return pages(func(token string) ([]*gantryv1.Project, string, error) {
 		r, err := c.Projects.ListProjects(ctx, &gantryv1.ListProjectsRequest{PageSize: pageSize, PageToken: token})

@@ -31,8 +31,9 @@ func (s *runner) failoverCommand() *cobra.Command {
 	return group("failover", "Plan a switch, a migration or a return on this machine", s.decideCommand(
 		"plan", "Plan how a cluster is left, or given work back, from inputs in a file", offline.Failover,
 		`Computes a failover plan with the code of the platform. An input with to_percent is
-a switch of traffic, with healthy_since_unix a return, with switch_allowed an
-approval by policy; any other is a migration.`,
+a switch of traffic, with app a shift of its requests, with healthy_since_unix a
+return, with switch_allowed an approval by policy, with observation the next step of
+a plan; any other is a migration.`,
 		"  gantry failover plan -f migrate.json\n  gantry failover plan -f migrate.json -o json"))
 }
 

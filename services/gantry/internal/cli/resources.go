@@ -51,6 +51,18 @@ func resources() []resource {
 			get: func(ctx context.Context, c *client.Client, name string) (proto.Message, error) {
 				return c.Routes.GetRoute(ctx, &gantryv1.GetRouteRequest{Name: name})
 			}},
+		{names: []string{"streamRoutes", "streamroute", "streamroutes", "stream"}, inProject: true, list: listStreamRoutes,
+			get: func(ctx context.Context, c *client.Client, name string) (proto.Message, error) {
+				return c.Streams.GetStreamRoute(ctx, &gantryv1.GetStreamRouteRequest{Name: name})
+			}},
+		{names: []string{"secrets", "secret"}, inProject: true, list: listSecrets,
+			get: func(ctx context.Context, c *client.Client, name string) (proto.Message, error) {
+				return c.Secrets.GetSecret(ctx, &gantryv1.GetSecretRequest{Name: name})
+			}},
+		{names: []string{"volumes", "volume", "vol"}, inProject: true, list: listVolumes,
+			get: func(ctx context.Context, c *client.Client, name string) (proto.Message, error) {
+				return c.Volumes.GetVolume(ctx, &gantryv1.GetVolumeRequest{Name: name})
+			}},
 		{names: []string{"projects", "project"}, list: listProjects,
 			get: func(ctx context.Context, c *client.Client, name string) (proto.Message, error) {
 				return c.Projects.GetProject(ctx, &gantryv1.GetProjectRequest{Name: name})

@@ -22,6 +22,9 @@ type Client struct {
 	Projects   gantryv1.ProjectServiceClient
 	Gateways   gantryv1.GatewayServiceClient
 	Routes     gantryv1.RouteServiceClient
+	Streams    gantryv1.StreamRouteServiceClient
+	Secrets    gantryv1.SecretServiceClient
+	Volumes    gantryv1.VolumeServiceClient
 	Operations gantryv1.OperationServiceClient
 	Decisions  gantryv1.DecisionServiceClient
 	Alarms     gantryv1.AlarmServiceClient
@@ -50,6 +53,9 @@ func Dial(cfg *Config) (*Client, error) {
 		Projects:   gantryv1.NewProjectServiceClient(conn),
 		Gateways:   gantryv1.NewGatewayServiceClient(conn),
 		Routes:     gantryv1.NewRouteServiceClient(conn),
+		Streams:    gantryv1.NewStreamRouteServiceClient(conn),
+		Secrets:    gantryv1.NewSecretServiceClient(conn),
+		Volumes:    gantryv1.NewVolumeServiceClient(conn),
 		Operations: gantryv1.NewOperationServiceClient(conn),
 		Decisions:  gantryv1.NewDecisionServiceClient(conn),
 		Alarms:     gantryv1.NewAlarmServiceClient(conn),

@@ -177,7 +177,7 @@ func (d *decoder) value(n *yaml.Node, f protoreflect.FieldDescriptor, m protoref
 	}
 	switch {
 	case f.IsMap():
-		d.fail(n, path, "maps cannot be written in a manifest")
+		d.entries(resolved, f, m.Mutable(f).Map(), path, depth)
 	case f.IsList():
 		d.list(resolved, f, m.Mutable(f).List(), path, depth)
 	case f.Message() != nil:
@@ -207,6 +207,34 @@ func (d *decoder) list(n *yaml.Node, f protoreflect.FieldDescriptor, list protor
 		}
 		if v, ok := d.scalar(resolved, f, at); ok {
 			list.Append(v)
+		}
+	}
+}
+
+// entries fills a map from a mapping; its keys are text.
+func (d *decoder) entries(n *yaml.Node, f protoreflect.FieldDescriptor, m protoreflect.Map, path string, depth int) {
+	if n.Kind != yaml.MappingNode {
+		d.fail(n, path, "expected names with values (a mapping), found "+describe(n))
+		return
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := protoreflect.ValueOfString(n.Content[i].Value).MapKey()
+		at := join(path, n.Content[i].Value)
+		d.positions[at] = Position{n.Content[i].Line, n.Content[i].Column}
+		if m.Has(key) {
+			d.fail(n.Content[i], at, "this name is set twice")
+			continue
+		}
+		resolved, ok := d.enter(n.Content[i+1], at, depth+1)
+		if !ok {
+			return
+		}
+		if f.MapKey().Kind() != protoreflect.StringKind || f.MapValue().Message() != nil {
+			d.fail(n.Content[i], at, "this field cannot be written in a manifest")
+			return
+		}
+		if v, ok := d.scalar(resolved, f.MapValue(), at); ok {
+			m.Set(key, v)
 		}
 	}
 }

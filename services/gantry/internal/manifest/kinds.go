@@ -29,12 +29,18 @@ func kinds() []kind {
 			outputOnly: []protoreflect.Name{"identity", "traffic_percent", "evacuated", "health", "nodes", "create_time"}},
 		{name: "Project", order: 2, collection: "projects", new: func() proto.Message { return &gantryv1.Project{} },
 			outputOnly: []protoreflect.Name{"create_time"}},
+		{name: "Secret", order: 3, collection: "secrets", inProject: true, new: func() proto.Message { return &gantryv1.Secret{} },
+			outputOnly: []protoreflect.Name{"keys", "version", "used_by", "create_time"}},
+		{name: "Volume", order: 3, collection: "volumes", inProject: true, new: func() proto.Message { return &gantryv1.Volume{} },
+			outputOnly: []protoreflect.Name{"used_by", "create_time"}},
 		{name: "Gateway", order: 3, collection: "gateways", new: func() proto.Message { return &gantryv1.Gateway{} },
 			outputOnly: []protoreflect.Name{"status", "create_time"}},
 		{name: "App", order: 4, collection: "apps", inProject: true, new: func() proto.Message { return &gantryv1.App{} },
 			outputOnly: []protoreflect.Name{"status", "create_time"}},
 		{name: "Route", order: 5, collection: "routes", inProject: true, new: func() proto.Message { return &gantryv1.Route{} },
-			outputOnly: []protoreflect.Name{"create_time"}},
+			outputOnly: []protoreflect.Name{"status", "revision", "create_time"}},
+		{name: "StreamRoute", order: 5, collection: "streamRoutes", inProject: true, new: func() proto.Message { return &gantryv1.StreamRoute{} },
+			outputOnly: []protoreflect.Name{"status", "create_time"}},
 	}
 }
 
@@ -75,7 +81,14 @@ func references() map[protoreflect.FullName]reference {
 	return map[protoreflect.FullName]reference{
 		"gantry.v1.Route.gateway":            {collection: "gateways"},
 		"gantry.v1.Route.app":                {collection: "apps", inProject: true},
+		"gantry.v1.Canary.app":               {collection: "apps", inProject: true},
+		"gantry.v1.StreamRoute.gateway":      {collection: "gateways"},
+		"gantry.v1.StreamRoute.app":          {collection: "apps", inProject: true},
 		"gantry.v1.ClusterPlacement.cluster": {collection: "clusters"},
+		"gantry.v1.VolumeSource.cluster":     {collection: "clusters"},
+		"gantry.v1.VolumeMount.volume":       {collection: "volumes", inProject: true},
+		"gantry.v1.Tls.secret":               {collection: "secrets", inProject: true},
+		"gantry.v1.SecretKey.secret":         {collection: "secrets", inProject: true},
 	}
 }
 

@@ -30,7 +30,7 @@ type Position struct{ Line, Column int }
 
 // Document is one resource of a file.
 type Document struct {
-	// Kind is "App", "Project", "Gateway", "Route" or "Cluster".
+	// Kind is "App", "Project", "Secret", "Volume", "Gateway", "Route" or "Cluster".
 	Kind string
 	// Resource is the message of that kind, its name completed.
 	Resource proto.Message

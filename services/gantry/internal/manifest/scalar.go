@@ -28,6 +28,8 @@ func parseScalar(n *yaml.Node, f protoreflect.FieldDescriptor) (_ protoreflect.V
 	switch f.Kind() {
 	case protoreflect.StringKind:
 		return parseString(n)
+	case protoreflect.BytesKind:
+		return parseBytes(n)
 	case protoreflect.BoolKind:
 		var v bool
 		if n.ShortTag() != "!!bool" || n.Decode(&v) != nil {
@@ -48,6 +50,20 @@ func parseString(n *yaml.Node) (_ protoreflect.Value, problem string) {
 		return protoreflect.Value{}, fmt.Sprintf("expected text, found %s; put it in quotes: %s", describe(n), strconv.Quote(n.Value))
 	}
 	return protoreflect.ValueOfString(n.Value), ""
+}
+
+// parseBytes takes text as it is, and what is no text as YAML writes it:
+// !!binary and its base64.
+func parseBytes(n *yaml.Node) (_ protoreflect.Value, problem string) {
+	if n.ShortTag() != "!!binary" {
+		v, problem := parseString(n)
+		return protoreflect.ValueOfBytes([]byte(v.String())), problem
+	}
+	var text string
+	if err := n.Decode(&text); err != nil {
+		return protoreflect.Value{}, "this is not base64, which !!binary promises"
+	}
+	return protoreflect.ValueOfBytes([]byte(text)), ""
 }
 
 func parseInt(n *yaml.Node, f protoreflect.FieldDescriptor) (_ protoreflect.Value, problem string) {
@@ -96,7 +112,7 @@ func mismatch(n *yaml.Node, f protoreflect.FieldDescriptor) string {
 
 func expected(f protoreflect.FieldDescriptor) string {
 	switch f.Kind() {
-	case protoreflect.StringKind:
+	case protoreflect.StringKind, protoreflect.BytesKind:
 		return "text"
 	case protoreflect.BoolKind:
 		return "true or false"

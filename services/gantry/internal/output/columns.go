@@ -28,12 +28,20 @@ func columnsOf(m proto.Message) []column {
 		return lossColumns()
 	case *gantryv1.Voice:
 		return voiceColumns()
+	case *gantryv1.Secret:
+		return secretColumns()
+	case *gantryv1.Volume:
+		return volumeColumns()
 	case *gantryv1.Project:
 		return projectColumns()
 	case *gantryv1.Gateway:
 		return gatewayColumns()
 	case *gantryv1.Route:
 		return routeColumns()
+	case *gantryv1.StreamRoute:
+		return streamRouteColumns()
+	case *gantryv1.RouteRevision:
+		return revisionColumns()
 	case *longrunningpb.Operation:
 		return operationColumns()
 	case *gantryv1.Decision:

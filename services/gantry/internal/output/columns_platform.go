@@ -2,7 +2,6 @@ package output
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -82,7 +81,7 @@ func gatewayColumns() []column {
 	type gateway = *gantryv1.Gateway
 	return []column{
 		of("NAME", func(g gateway, _ time.Time) string { return Last(g.GetName()) }),
-		of("VIP", func(g gateway, _ time.Time) string { return g.GetVip() }),
+		of("VIP", func(g gateway, _ time.Time) string { return vips(g) }),
 		of("HELD BY", func(g gateway, _ time.Time) string { return holders(g.GetStatus()) }),
 		of("NODES", func(g gateway, _ time.Time) string {
 			reachable := 0
@@ -97,6 +96,14 @@ func gatewayColumns() []column {
 		wideOf("GENERATIONS", func(g gateway, _ time.Time) string { return generations(g.GetStatus()) }),
 		wideOf("MESSAGE", func(g gateway, _ time.Time) string { return gatewayMessages(g.GetStatus()) }),
 	}
+}
+
+func vips(g *gantryv1.Gateway) string {
+	all := []string{g.GetVip()}
+	for _, v := range g.GetMoreVips() {
+		all = append(all, v.GetAddress())
+	}
+	return strings.Join(all, ",")
 }
 
 func holders(nodes []*gantryv1.GatewayNodeStatus) string {
@@ -125,24 +132,6 @@ func gatewayMessages(nodes []*gantryv1.GatewayNodeStatus) string {
 		}
 	}
 	return strings.Join(out, "; ")
-}
-
-func routeColumns() []column {
-	type route = *gantryv1.Route
-	return []column{
-		of("NAME", func(r route, _ time.Time) string { return Last(r.GetName()) }),
-		of("GATEWAY", func(r route, _ time.Time) string { return Last(r.GetGateway()) }),
-		of("HOST", func(r route, _ time.Time) string { return r.GetHost() }),
-		of("PATH", func(r route, _ time.Time) string {
-			if r.GetPathPrefix() == "" {
-				return "/"
-			}
-			return r.GetPathPrefix()
-		}),
-		of("APP", func(r route, _ time.Time) string { return Last(r.GetApp()) }),
-		of("PORT", func(r route, _ time.Time) string { return strconv.Itoa(int(r.GetPort())) }),
-		of("AGE", func(r route, now time.Time) string { return age(r.GetCreateTime(), now) }),
-	}
 }
 
 func operationColumns() []column {

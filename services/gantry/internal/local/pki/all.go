@@ -60,6 +60,9 @@ func Ensure(p layout.Paths, plan layout.Plan, now time.Time) error {
 			return fmt.Errorf("certificate of %s: %w", id.File, err)
 		}
 	}
+	if err := ensureSealing(p); err != nil {
+		return err
+	}
 	for _, s := range plan.Sites {
 		if err := ensureSite(p, s, now); err != nil {
 			return fmt.Errorf("certificates of %s: %w", s.Name, err)

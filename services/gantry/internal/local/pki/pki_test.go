@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"gantry.dev/pkg/seal"
 	"gantry.dev/services/gantry/internal/local/layout"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
@@ -92,7 +93,7 @@ func TestAuthoritiesAreSeparate(t *testing.T) {
 
 func TestKeysAreSecret(t *testing.T) {
 	p := ensure(t)
-	for _, file := range []string{p.PKI("ca.key"), p.PKI("site-a", "admin.key"), p.PKI("jwt.key"), p.Token("admin"), p.Kubeconfig("site-a", "admin")} {
+	for _, file := range []string{p.PKI("ca.key"), p.PKI("site-a", "admin.key"), p.PKI("jwt.key"), p.Token("admin"), p.Kubeconfig("site-a", "admin"), SecretKey(p), GatewayKey(p, layout.Gateway)} {
 		info, err := os.Stat(file)
 		if err != nil {
 			t.Fatal(err)
@@ -105,7 +106,7 @@ func TestKeysAreSecret(t *testing.T) {
 
 func TestSecondTimeChangesNothing(t *testing.T) {
 	p := ensure(t)
-	files := []string{p.PKI("ca.crt"), p.PKI("etcd.crt"), p.PKI("site-a", "ca.crt"), p.PKI("site-a", "apiserver.crt")}
+	files := []string{p.PKI("ca.crt"), p.PKI("etcd.crt"), p.PKI("site-a", "ca.crt"), p.PKI("site-a", "apiserver.crt"), SecretKey(p), GatewayKey(p, layout.Gateway)}
 	before := map[string][]byte{}
 	for _, f := range files {
 		before[f] = read(t, f)
@@ -213,5 +214,38 @@ func TestKubeconfigLoads(t *testing.T) {
 	}
 	if config.Host != "https://10.112.0.1:6443" || config.CAFile != p.PKI("site-b", "ca.crt") || config.CertFile != p.PKI("site-b", "ipaas.crt") {
 		t.Errorf("config is %+v", config)
+	}
+}
+
+// What cluster-mgr seals for a gateway, its agents open; the secrets they do
+// not (rule S6).
+func TestAGatewayOpensOnlyWhatIsItsOwn(t *testing.T) {
+	p := ensure(t)
+	secrets, err := seal.Read(SecretKey(p))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gateway, err := seal.Read(GatewayKey(p, layout.Gateway))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := secrets.Derive("gateway/"+layout.Gateway).Seal([]byte("key"), []byte("a.b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := gateway.Open(sealed, []byte("a.b")); err != nil || string(got) != "key" {
+		t.Errorf("opened %q, %v", got, err)
+	}
+	if sealed, err = secrets.Seal([]byte("secret"), nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := gateway.Open(sealed, nil); err == nil {
+		t.Error("the gateway opens secrets")
+	}
+	if err := os.WriteFile(SecretKey(p), []byte("x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Ensure(p, layout.Real(), now()); err == nil || !strings.Contains(err.Error(), "key of the secrets") {
+		t.Errorf("a broken key: %v", err)
 	}
 }

@@ -130,6 +130,7 @@ func (c Config) managers() []supervisor.Spec {
 		"--etcd", c.Plan.Etcd(),
 		"--autoscale-interval", c.AutoscaleInterval.String(), "--health-interval", "2s",
 		"--sample-interval", "5s", "--recover-after", "20s", "--failback-after", "10s",
+		"--secret-key", pki.SecretKey(c.Paths),
 	}
 	if !c.Plan.Fake {
 		common = append(common, "--alertmanager", layout.Alertmanager)

@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const shopRoutes = `kind: Route
+name: web
+gateway: main
+host: shop.test
+app: web
+port: 8080
+rules:
+  tls: {secret: shop, redirectHttp: true}
+  gzip: true
+  limits: {readSeconds: READ}
+  canaries:
+    - {app: next, port: 8080, weightPercent: 5}
+---
+kind: Route
+name: old
+gateway: main
+host: old.test
+pathPrefix: /a
+pathMatch: EXACT
+rules:
+  redirect: {scheme: https, host: shop.test, code: 301}
+---
+kind: StreamRoute
+name: db
+gateway: main
+protocol: UDP
+listenPort: 5432
+app: db
+port: 5432
+`
+
+func TestRoutes(t *testing.T) {
+	p, config := startPlatform(t)
+	first := strings.ReplaceAll(shopRoutes, "READ", "30")
+	second := strings.ReplaceAll(shopRoutes, "READ", "90")
+	applied := gantry(t, config, first, "apply", "-f", "-")
+	if applied.code != 0 || applied.out != "route/web created\nroute/old created\nstreamRoute/db created\n" {
+		t.Fatalf("%+v", applied)
+	}
+	if tls := p.routes["projects/hello/routes/web"].GetRules(); tls.GetTls().GetSecret() != "projects/hello/secrets/shop" || tls.GetCanaries()[0].GetApp() != "projects/hello/apps/next" {
+		t.Errorf("short names in %v", tls)
+	}
+	diff := gantry(t, config, second, "route", "diff", "-f", "-")
+	if diff.code != 0 || diff.out != "route/web configured\n-     readSeconds: 30\n+     readSeconds: 90\nroute/old unchanged\n" {
+		t.Errorf("%+v", diff)
+	}
+	if got := p.routes["projects/hello/routes/web"].GetRules().GetLimits().GetReadSeconds(); got != 30 {
+		t.Errorf("diff has changed it to %d", got)
+	}
+	gantry(t, config, second, "apply", "-f", "-")
+	for _, tt := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"route", "rollback", "web", "--to", "1"}, 0, "route/web rolled back to revision 1; it is revision 3 now\n"},
+		{[]string{"route", "rollback", "web"}, 2, "say which revision with --to"},
+		{[]string{"route", "rollback", "web", "--to", "9"}, 3, "has no revision 9"},
+		{[]string{"route", "get", "none"}, 3, "there is no route"},
+		{[]string{"route", "diff"}, 2, "name a file with -f"},
+	} {
+		if got := gantry(t, config, "", tt.args...); got.code != tt.code || !strings.Contains(got.out+got.err, tt.says) {
+			t.Errorf("%v: %+v", tt.args, got)
+		}
+	}
+	for args, want := range map[string]string{
+		"get routes": "routes", "get streamroutes": "stream-routes", "route get web": "route-get",
+		"route history web": "route-history", "get route web -o yaml": "route-yaml",
+	} {
+		got := gantry(t, config, "", strings.Fields(args)...)
+		if got.code != 0 {
+			t.Errorf("%s: %+v", args, got)
+		}
+		golden(t, want, got.out)
+	}
+	if got := gantry(t, config, first, "delete", "-f", "-"); got.code != 0 || len(p.routes)+len(p.streams) != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// What is imported can be applied.
+func TestRouteImport(t *testing.T) {
+	p, config := startPlatform(t)
+	dir := t.TempDir()
+	in, out := filepath.Join(dir, "nginx.conf"), filepath.Join(dir, "routes.yaml")
+	text := "server {\n  server_name a.test;\n  location / {\n    proxy_pass http://back;\n    limit_req zone=x;\n  }\n}\n"
+	if err := os.WriteFile(in, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := gantry(t, config, "", "route", "import", in, "-o", out, "--app", "back=web:8080")
+	if got.code != 0 || !strings.Contains(got.err, in+":5: limit_req zone=x: ") || !strings.Contains(got.err, "1 routes; 4 of 5 directives converted\n") {
+		t.Fatalf("%+v", got)
+	}
+	if applied := gantry(t, config, "", "apply", "-f", out); applied.code != 0 || p.routes["projects/hello/routes/a-test"].GetApp() != "projects/hello/apps/web" {
+		t.Errorf("%+v, %v", applied, p.routes)
+	}
+	if got := gantry(t, config, "server {", "route", "import", "-"); got.code != 2 || !strings.Contains(got.err, "inside a block") {
+		t.Errorf("%+v", got)
+	}
+}
