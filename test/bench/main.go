@@ -21,15 +21,18 @@ import (
 
 // options are the command line.
 type options struct {
-	size, repo, peers, out string
-	config                 run.Config
+	size, repo, peers, only, out string
+	apps                         int
+	config                       run.Config
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.size, "size", "full", "full (1,000 apps), stretch (5,000) or smoke (20; minutes, and its figures mean nothing)")
+	flag.IntVar(&o.apps, "apps", 0, "number of apps, to look at one thing quickly; 0: that of the size")
 	flag.StringVar(&o.repo, "repo", "..", "Gantry's folder; `make parts` has been run there")
 	flag.StringVar(&o.peers, "peers", "", "HPA configurations to measure, of default,tuned; empty: both, for smoke and stretch tuned; none: none")
+	flag.StringVar(&o.only, "only", "", "parts to measure, of round,step,deploy,move,hpa; the figures of the others stay as they are in --out; empty: all")
 	flag.StringVar(&o.out, "out", "", "file for the figures; empty: .local/bench.json of the repository")
 	flag.StringVar(&o.config.Prometheus, "prometheus", "prometheus", "Prometheus' program")
 	flag.StringVar(&o.config.Bin, "bin", "", "folder of cluster-mgr, ipaas and portal; empty: .local/bin of the repository")
@@ -54,7 +57,8 @@ func (o *options) run(ctx context.Context) error {
 	}
 	result, err := run.Run(ctx, o.config)
 	if err != nil && !errors.Is(err, run.ErrDifferent) {
-		return fmt.Errorf("%w; the logs are in %s", err, filepath.Join(o.config.Dir, "log"))
+		// What was measured until then holds.
+		err = fmt.Errorf("%w; the logs are in %s", err, filepath.Join(o.config.Dir, "log"))
 	}
 	result.Print(os.Stdout)
 	data, failed := json.MarshalIndent(result, "", "  ")
@@ -71,6 +75,9 @@ func (o *options) complete() error {
 	if !ok {
 		return fmt.Errorf("there is no size %q; take full, stretch or smoke", o.size)
 	}
+	if o.apps > 0 {
+		size.Apps = o.apps
+	}
 	repo, err := filepath.Abs(o.repo)
 	if err != nil {
 		return err
@@ -86,7 +93,26 @@ func (o *options) complete() error {
 		o.out = filepath.Join(local, "bench.json")
 	}
 	c.Peers = peers(o.peers, o.size)
+	if c.Only, err = run.ParseParts(o.only); err != nil {
+		return err
+	}
+	if o.only != "" {
+		c.Earlier = earlier(o.out, size)
+	}
 	return programs(c)
+}
+
+// earlier is the result of a run of the same size; nil: there is none.
+func earlier(file string, size run.Size) *run.Result {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil
+	}
+	var r run.Result
+	if err := json.Unmarshal(data, &r); err != nil || r.Size != size || r.Answers == nil {
+		return nil
+	}
+	return &r
 }
 
 func peers(flag, size string) []string {

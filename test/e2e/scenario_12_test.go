@@ -51,17 +51,19 @@ func Test12TwoForOne(t *testing.T) {
 // speaks to site-a: a kubeconfig that was mixed up.
 func stranger(t *testing.T) (stop func()) {
 	t.Helper()
-	abs := func(parts ...string) string {
-		path, err := filepath.Abs(filepath.Join(append([]string{local}, parts...)...))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	cmd := exec.CommandContext(t.Context(), abs("bin", "ipaas"), "--listen", "10.112.0.1:7100", "--metrics-listen", "10.112.0.1:7190",
-		"--tls-cert", abs("pki", "ipaas.site-b.crt"), "--tls-key", abs("pki", "ipaas.site-b.key"), "--tls-ca", abs("pki", "ca.crt"),
-		"--cluster", "site-b", "--kubeconfig", abs("pki", "site-a", "ipaas.kubeconfig"))
-	log, err := os.Create(filepath.Join(t.TempDir(), "stranger.log"))
+	return ipaasOf(t, "site-b", filepath.Join(local, "pki", "site-a", "ipaas.kubeconfig"))
+}
+
+// ipaasOf answers at the address of a site's ipaas, with its certificate, by
+// another kubeconfig.
+func ipaasOf(t *testing.T, site, kubeconfig string) (stop func()) {
+	t.Helper()
+	address := map[string]string{"site-a": "10.111.0.1", "site-b": "10.112.0.1"}[site]
+	pki := func(name string) string { return filepath.Join(local, "pki", name) }
+	cmd := exec.CommandContext(t.Context(), filepath.Join(local, "bin", "ipaas"), "--listen", address+":7100", "--metrics-listen", address+":7190",
+		"--tls-cert", pki("ipaas."+site+".crt"), "--tls-key", pki("ipaas."+site+".key"), "--tls-ca", pki("ca.crt"),
+		"--cluster", site, "--kubeconfig", kubeconfig)
+	log, err := os.Create(filepath.Join(t.TempDir(), "ipaas.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,8 +79,7 @@ func stranger(t *testing.T) (stop func()) {
 	}
 	t.Cleanup(stop)
 	eventually(t, 30*time.Second, func() string {
-		_, err := get(t, "http://10.112.0.1:7190/metrics")
-		if err != nil {
+		if _, err := get(t, "http://"+address+":7190/metrics"); err != nil {
 			return err.Error()
 		}
 		return ""

@@ -21,8 +21,8 @@ import (
 
 // Labels of Gantry's pods.
 const (
-	appLabel     = "gantry.dev/app"
-	projectLabel = "gantry.dev/project"
+	AppLabel     = "gantry.dev/app"
+	ProjectLabel = "gantry.dev/project"
 )
 
 // Generator plays the load. Safe for concurrent use.
@@ -65,7 +65,7 @@ func (g *Generator) Follow(ctx context.Context, k *kube.Cluster) error {
 	s := &site{pods: map[string]*pod{}}
 	g.sites[k.Name] = s
 	g.mu.Unlock()
-	factory := informers.NewSharedInformerFactoryWithOptions(k.Client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = appLabel }))
+	factory := informers.NewSharedInformerFactoryWithOptions(k.Client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = AppLabel }))
 	informer := factory.Core().V1().Pods().Informer()
 	if err := informer.SetTransform(slim); err != nil {
 		return err
@@ -94,7 +94,7 @@ func slim(object any) (any, error) {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: p.Namespace, Name: p.Name, UID: p.UID, ResourceVersion: p.ResourceVersion, DeletionTimestamp: p.DeletionTimestamp,
-			Labels: map[string]string{appLabel: p.Labels[appLabel], projectLabel: p.Labels[projectLabel]},
+			Labels: map[string]string{AppLabel: p.Labels[AppLabel], ProjectLabel: p.Labels[ProjectLabel]},
 		},
 		Status: corev1.PodStatus{Phase: p.Status.Phase},
 	}, nil
@@ -111,7 +111,7 @@ func (g *Generator) see(s *site, object any) {
 	_, known := s.pods[uid]
 	switch running := p.Status.Phase == corev1.PodRunning && p.DeletionTimestamp == nil; {
 	case running && !known:
-		app := kube.KeyOf(p.Namespace, p.Labels[appLabel])
+		app := kube.KeyOf(p.Namespace, p.Labels[AppLabel])
 		s.pods[uid] = &pod{app: app, namespace: p.Namespace, name: p.Name}
 		g.live[app]++
 	case !running && known:

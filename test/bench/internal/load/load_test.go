@@ -15,7 +15,7 @@ import (
 
 func running(app, name string) *corev1.Pod {
 	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "gantry-pay", Name: name, UID: types.UID(name), Labels: map[string]string{appLabel: app}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "gantry-pay", Name: name, UID: types.UID(name), Labels: map[string]string{AppLabel: app}},
 		Status:     corev1.PodStatus{Phase: corev1.PodRunning},
 	}
 }

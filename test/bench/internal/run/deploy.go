@@ -36,6 +36,7 @@ func (b *bench) measureDeploy(ctx context.Context) error {
 			return err
 		}
 	}
+	b.result.Deploy = Deploy{}
 	if err := b.floorDeploy(ctx, "before"); err != nil {
 		return err
 	}

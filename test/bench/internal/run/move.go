@@ -28,6 +28,7 @@ const (
 func (b *bench) measureMove(ctx context.Context) error {
 	total := b.wanted()
 	before := b.watches[survivor].Wanted()
+	b.result.Move = Move{}
 	for _, app := range b.apps {
 		if n := total[app] - before[app]; n > 0 {
 			b.result.Move.Apps++
@@ -55,6 +56,16 @@ func (b *bench) measureMove(ctx context.Context) error {
 	b.result.Move.Wanted = b.lastChange().Sub(approved).Seconds()
 	b.result.Move.ManagerRSS = b.rssOf(platform.Manager)
 	b.say("%d replicas of %d apps are wanted on the survivor %.2f s after the approval", b.result.Move.Replicas, b.result.Move.Apps, b.result.Move.Wanted)
+	b.load.Bury(lost.Name)
+	return b.settled(ctx, nothing)
+}
+
+// takeAway leaves one cluster, for the peers: Gantry has no part in it.
+func (b *bench) takeAway(ctx context.Context) error {
+	b.platform.Pause()
+	lost := b.clusters[victim]
+	b.load.Lose(lost.Name)
+	b.procs.Kill(lost.Processes()...)
 	b.load.Bury(lost.Name)
 	return b.settled(ctx, nothing)
 }
@@ -101,6 +112,7 @@ func (b *bench) lastChange() time.Time {
 // measurePatches makes the same moves by one PATCH each, all at once, and
 // nothing else.
 func (b *bench) measurePatches(ctx context.Context) error {
+	b.platform.Pause()
 	total := b.watches[survivor].Wanted()
 	half := map[kube.Key]int{}
 	for _, app := range b.apps {

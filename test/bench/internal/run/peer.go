@@ -104,7 +104,7 @@ func (b *bench) firstRound(ctx context.Context, begin time.Time) (time.Duration,
 // its rounds takes.
 func (b *bench) peerSteady(ctx context.Context, who string, first time.Duration) (time.Duration, error) {
 	begin := time.Now()
-	s, err := b.watchWindow(ctx, max(b.Size.Window, first*5/2))
+	s, err := b.watchWindow(ctx, max(b.Size.Window, 2*first+5*time.Second))
 	if err != nil {
 		return 0, err
 	}

@@ -2,9 +2,11 @@ package run
 
 import (
 	"math"
+	"runtime"
 	"slices"
 	"time"
 
+	"gantry.dev/test/bench/internal/kube"
 	"gantry.dev/test/bench/internal/usage"
 )
 
@@ -21,10 +23,19 @@ type Result struct {
 	Idle   map[string]Steady `json:"idle"`
 	Deploy Deploy            `json:"deploy"`
 	Move   Move              `json:"move"`
+	// Replicas that each autoscaler computed in the end, by its name.
+	Answers map[string]map[kube.Key]int `json:"answers"`
 	// Apps for which both computed another number of replicas; empty: none.
 	Differences []string `json:"differences"`
 	// The table as it is printed.
 	Rows []Row `json:"rows"`
+}
+
+func newResult(size Size) Result {
+	return Result{
+		Size: size, Machine: Machine{CPUs: runtime.NumCPU()}, Answers: map[string]map[kube.Key]int{},
+		Steady: map[string]Steady{}, Steps: map[string]Step{}, Idle: map[string]Steady{},
+	}
 }
 
 // Machine is where and how loaded.

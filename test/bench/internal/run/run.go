@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"time"
 
 	"gantry.dev/test/bench/internal/hpa"
@@ -21,7 +20,7 @@ import (
 	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 )
 
-// Config of a run; every field but the last two is required.
+// Config of a run; what says so may be left out.
 type Config struct {
 	Size Size
 	// Repo is Gantry's folder, Parts and Bin hold the programs, Dir is for
@@ -40,6 +39,11 @@ type Config struct {
 	Progress io.Writer
 	// Peers to measure, of "default" and "tuned".
 	Peers []string
+	// Only these parts are measured.
+	Only []Part
+	// Earlier is the result of a run that measured other parts; it is
+	// completed then. May be nil.
+	Earlier *Result
 	// KeepData leaves what the servers have stored.
 	KeepData bool
 }
@@ -59,9 +63,7 @@ type bench struct {
 	apps       []kube.Key
 	// Order in which apps are overloaded.
 	shuffled []kube.Key
-	// Replicas that each autoscaler computed, by its name.
-	answers map[string]map[kube.Key]int
-	result  Result
+	result   Result
 }
 
 // ErrDifferent says that Gantry and the peer computed different numbers.
@@ -71,11 +73,11 @@ var ErrDifferent = errors.New("not the same answers")
 // ctx ends early or it fails. ErrDifferent: the figures are there, but are not
 // those of the same work.
 func Run(ctx context.Context, c Config) (Result, error) {
-	b := &bench{Config: c, begin: time.Now(), apps: c.Size.apps(), answers: map[string]map[kube.Key]int{}}
-	b.result = Result{
-		Time: b.begin, Size: c.Size, Machine: Machine{CPUs: runtime.NumCPU(), LoadBefore: usage.LoadAverage()},
-		Steady: map[string]Steady{}, Steps: map[string]Step{}, Idle: map[string]Steady{},
+	b := &bench{Config: c, begin: time.Now(), apps: c.Size.apps(), result: newResult(c.Size)}
+	if c.Earlier != nil {
+		b.result = *c.Earlier
 	}
+	b.result.Time, b.result.Machine.LoadBefore = b.begin, usage.LoadAverage()
 	random := rand.New(rand.NewPCG(c.Seed, 0)) //nolint:gosec // a choice that can be repeated
 	for _, i := range random.Perm(len(b.apps)) {
 		b.shuffled = append(b.shuffled, b.apps[i])
@@ -86,7 +88,7 @@ func Run(ctx context.Context, c Config) (Result, error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer b.cleanUp(cancel)
-	err := b.phases(ctx)
+	err := b.measure(ctx)
 	b.result.Machine.LoadAfter = usage.LoadAverage()
 	b.result.Rows = b.rows()
 	return b.result, err
@@ -110,39 +112,6 @@ func (b *bench) cleanUp(cancel context.CancelFunc) {
 	}
 }
 
-// phase is a part of the run.
-type phase struct {
-	name string
-	do   func(context.Context) error
-}
-
-// phases are in an order in which each finds what it needs: Gantry first, then
-// the loss of a cluster, then the peer on what Gantry left behind.
-func (b *bench) phases(ctx context.Context) error {
-	phases := []phase{
-		{"start", b.start},
-		{"make the apps through the API", b.makeApps},
-		{"floor: the grouped query", b.measureQuery},
-		{"Gantry: steady", b.gantrySteady},
-		{"Gantry: steps", b.gantrySteps},
-		{"deploy", b.measureDeploy},
-		{"idle, two clusters", b.idleTwo},
-		{"a cluster dies", b.measureMove},
-		{"idle, one cluster", b.idleOne},
-		{"floor: raw PATCHes", b.measurePatches},
-	}
-	for _, peer := range b.Peers {
-		phases = append(phases, phase{"HPA " + peer, func(ctx context.Context) error { return b.measurePeer(ctx, peer) }})
-	}
-	for _, p := range append(phases, phase{"compare", b.compare}) {
-		b.say("%s", p.name)
-		if err := p.do(ctx); err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
-		}
-	}
-	return nil
-}
-
 // say tells about the progress.
 func (b *bench) say(format string, args ...any) {
 	fmt.Fprintf(b.Progress, "[%5.1f s] %s\n", time.Since(b.begin).Seconds(), fmt.Sprintf(format, args...))
@@ -150,10 +119,11 @@ func (b *bench) say(format string, args ...any) {
 
 // compare is the gate: the same load must have given the same replicas.
 func (b *bench) compare(context.Context) error {
-	ours := b.answers[gantry]
-	for peer, theirs := range b.answers {
+	b.result.Differences = nil
+	ours, known := b.result.Answers[gantry]
+	for peer, theirs := range b.result.Answers {
 		for _, app := range b.apps {
-			if theirs[app] != ours[app] {
+			if known && theirs[app] != ours[app] {
 				b.result.Differences = append(b.result.Differences, fmt.Sprintf("%s: Gantry %d, %s %d", app, ours[app], peer, theirs[app]))
 			}
 		}

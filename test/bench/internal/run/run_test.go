@@ -1,6 +1,7 @@
 package run
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -95,14 +96,13 @@ func TestLeasesAreNoWrites(t *testing.T) {
 
 // Other replicas for the same load are a failure, whatever the figures.
 func TestTheGate(t *testing.T) {
-	b := &bench{apps: []kube.Key{"n/a", "n/b"}, answers: map[string]map[kube.Key]int{
+	b := &bench{apps: []kube.Key{"n/a", "n/b"}, result: Result{Answers: map[string]map[kube.Key]int{
 		gantry: {"n/a": 4, "n/b": 7}, "hpa tuned": {"n/a": 4, "n/b": 6},
-	}}
+	}}}
 	if err := b.compare(t.Context()); err == nil || len(b.result.Differences) != 1 || !strings.Contains(err.Error(), "n/b: Gantry 7, hpa tuned 6") {
 		t.Errorf("%v, %v", err, b.result.Differences)
 	}
-	b.answers["hpa tuned"]["n/b"] = 7
-	b.result.Differences = nil
+	b.result.Answers["hpa tuned"]["n/b"] = 7
 	if err := b.compare(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -116,8 +116,9 @@ func TestRowsSayWhatIsMissed(t *testing.T) {
 			gantry:      {Round: 0.08, CPUPerRound: 0.2, NetCPUPerRound: 0.1, RSS: map[string]float64{"cluster-mgr": 90}},
 			"hpa tuned": {Round: 12, CPUPerRound: 17, NetCPUPerRound: 16, WritesPerMinute: 5600, RSS: map[string]float64{"site-a-controller-manager": 203}},
 		},
-		Steps: map[string]Step{gantry: {First: Dist{P99: 1}, Final: Dist{P99: 4}}, "hpa tuned": {First: Dist{P99: 18}, Final: Dist{P99: 20}}},
-		Move:  Move{Detection: 31, Wanted: 3, Floors: []float64{2.5, 2}},
+		Steps:  map[string]Step{gantry: {First: Dist{P99: 1}, Final: Dist{P99: 4}}, "hpa tuned": {First: Dist{P99: 18}, Final: Dist{P99: 20}}},
+		Move:   Move{Detection: 31, Wanted: 3, Floors: []float64{2.5, 2}},
+		Deploy: Deploy{Gantry: Dist{P99: 3}, Floors: []Dist{{P99: 1}}},
 	}}
 	b.result.Rows = b.rows()
 	missed := map[string]bool{}
@@ -135,5 +136,41 @@ func TestRowsSayWhatIsMissed(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %s in\n%s", want, out.String())
 		}
+	}
+}
+
+// Each part alone finds what it needs, and all together are the whole run.
+func TestParts(t *testing.T) {
+	names := func(only string) string {
+		parts, err := ParseParts(only)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &bench{Config: Config{Only: parts, Peers: []string{"tuned"}}}
+		var out []string
+		for _, p := range b.phases() {
+			if slices.ContainsFunc(p.of, func(part Part) bool { return slices.Contains(parts, part) }) {
+				out = append(out, p.name)
+			}
+		}
+		return strings.Join(out, ", ")
+	}
+	const begin = "start, make the apps through the API, "
+	for only, want := range map[string]string{
+		"":         "floor: the grouped query, Gantry: steady, Gantry: steps, deploy, idle, two clusters, a cluster dies, idle, one cluster, floor: raw PATCHes, HPA tuned",
+		"step":     "Gantry: steps",
+		"deploy":   "deploy",
+		"move":     "a cluster dies, floor: raw PATCHes",
+		"step,hpa": "Gantry: steps, a cluster is taken away, idle, one cluster, HPA tuned",
+	} {
+		if got := names(only); got != begin+want+", compare" {
+			t.Errorf("%q: %s", only, got)
+		}
+	}
+	if alone := (&bench{Config: Config{Only: []Part{Peered}}}).phases(); alone[0].name != "start one cluster" || len(alone) != 4 {
+		t.Errorf("hpa alone: %v", alone)
+	}
+	if _, err := ParseParts("nonsense"); err == nil {
+		t.Error("nonsense is a part")
 	}
 }

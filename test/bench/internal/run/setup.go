@@ -19,6 +19,8 @@ import (
 	promapi "github.com/prometheus/client_golang/api"
 	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -38,6 +40,17 @@ func (b *bench) at(offset int) string { return "127.0.0.1:" + strconv.Itoa(b.Por
 
 // start starts everything but apps.
 func (b *bench) start(ctx context.Context) error {
+	if err := b.startClusters(ctx, "site-a", "site-b"); err != nil {
+		return err
+	}
+	return b.startPlatform(ctx)
+}
+
+// startOne starts what the peers need.
+func (b *bench) startOne(ctx context.Context) error { return b.startClusters(ctx, "site-a") }
+
+// startClusters also starts what gives them their metrics.
+func (b *bench) startClusters(ctx context.Context, names ...string) error {
 	var err error
 	if b.procs, err = process.NewGroup(b.path("log")); err != nil {
 		return err
@@ -46,7 +59,7 @@ func (b *bench) start(ctx context.Context) error {
 		return err
 	}
 	b.load = load.New(share * target)
-	for i, name := range []string{"site-a", "site-b"} {
+	for i, name := range names {
 		if err := b.startCluster(ctx, i, name); err != nil {
 			return err
 		}
@@ -54,10 +67,7 @@ func (b *bench) start(ctx context.Context) error {
 	if err := b.startPrometheus(ctx); err != nil {
 		return err
 	}
-	if err := b.startAdapter(ctx); err != nil {
-		return err
-	}
-	return b.startPlatform(ctx)
+	return b.startAdapter(ctx)
 }
 
 // startCluster also follows what happens in it.
@@ -193,6 +203,11 @@ func (b *bench) makeApps(ctx context.Context) error {
 		return err
 	}
 	b.say("all apps are accepted")
+	return b.running(ctx)
+}
+
+// running waits until all pods are, and every rate has its samples.
+func (b *bench) running(ctx context.Context) error {
 	err := b.settled(ctx, func() string {
 		if pods := b.load.Pods(); pods != replicas*len(b.apps) {
 			return fmt.Sprintf("there are %d pods", pods)
@@ -202,8 +217,35 @@ func (b *bench) makeApps(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Every rate must have its samples.
 	return sleep(ctx, 2*b.rateWindow())
+}
+
+// makeDeployments makes what Gantry would apply for all apps on one cluster.
+func (b *bench) makeDeployments(ctx context.Context) error {
+	b.load.Jitter(jitter)
+	client := b.clusters[survivor].Client
+	for i := range b.Size.Projects {
+		ns := corev1ac.Namespace("gantry-" + project(i))
+		if _, err := client.CoreV1().Namespaces().Apply(ctx, ns, metav1.ApplyOptions{FieldManager: "bench"}); err != nil {
+			return err
+		}
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(callers)
+	for _, app := range b.apps {
+		group.Go(func() error {
+			d := deployment(app)
+			d.Spec.WithReplicas(replicas)
+			// By these the load generator knows the pods.
+			d.Spec.Template.WithLabels(map[string]string{load.AppLabel: app.Name(), load.ProjectLabel: platform.Project(app)})
+			_, err := client.AppsV1().Deployments(app.Namespace()).Apply(groupCtx, d, metav1.ApplyOptions{FieldManager: "bench"})
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return b.running(ctx)
 }
 
 // makeApp makes one app. On a busy machine a cluster may be out of sight for a

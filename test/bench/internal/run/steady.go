@@ -47,7 +47,9 @@ func (b *bench) count(ctx context.Context) (counters, error) {
 		}
 		c.writes = append(c.writes, w)
 	}
-	c.revision, err = b.platform.Revision(ctx)
+	if b.platform != nil {
+		c.revision, err = b.platform.Revision(ctx)
+	}
 	return c, err
 }
 
@@ -168,7 +170,9 @@ func (b *bench) idleTwo(ctx context.Context) error {
 
 // idleOne is the same for the peer, which has one cluster.
 func (b *bench) idleOne(ctx context.Context) error {
-	b.platform.Pause()
+	if b.platform != nil {
+		b.platform.Pause()
+	}
 	if err := b.settled(ctx, nothing); err != nil {
 		return err
 	}

@@ -145,16 +145,16 @@ func (b *bench) steps(ctx context.Context, who string, patience, pause time.Dura
 		all.first, all.final = append(all.first, s.first...), append(all.final, s.final...)
 		all.late, all.wrong = all.late+s.late, all.wrong+s.wrong
 		b.say("step %d: first change after p50 %.2f s, p99 %.2f s; %d late, %d wrong", n+1, distOf(s.first).P50, distOf(s.first).P99, s.late, s.wrong)
+		b.result.Steps[who] = Step{First: distOf(all.first), Final: distOf(all.final), Late: all.late, Wrong: all.wrong}
 		// The next one begins at another moment of a round.
 		if err := sleep(ctx, pause); err != nil {
 			return err
 		}
 	}
-	b.result.Steps[who] = Step{First: distOf(all.first), Final: distOf(all.final), Late: all.late, Wrong: all.wrong}
-	b.answers[who] = map[kube.Key]int{}
+	b.result.Answers[who] = map[kube.Key]int{}
 	wanted := b.wanted()
 	for _, app := range b.apps {
-		b.answers[who][app] = wanted[app]
+		b.result.Answers[who][app] = wanted[app]
 	}
 	return nil
 }
