@@ -1,6 +1,7 @@
 package metrics_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,7 @@ func TestWhatIsOldIsNotSeen(t *testing.T) {
 				seen = append(seen, sample.Metric.Get("pod"))
 			}
 			q.Close()
+			slices.Sort(seen) // a vector has no order
 			if d := cmp.Diff(want, seen); d != "" {
 				t.Errorf("after %s, %s (-want +got):\n%s", at, query, d)
 			}
