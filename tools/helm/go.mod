@@ -3,6 +3,7 @@ module gantry.dev/tools/helm
 go 1.26.0
 
 require (
+	github.com/google/go-cmp v0.7.0
 	go.yaml.in/yaml/v3 v3.0.5
 	helm.sh/helm/v4 v4.3.1
 	sigs.k8s.io/yaml v1.6.0
