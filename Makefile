@@ -64,7 +64,7 @@ test-unit: ## Run unit, property and integration tests, with the race detector
 
 test-chart: ## Render the Helm chart and check what it asks for
 	@$(SAY) 'Helm chart'
-	@cd tools/helm && GOWORK=off $(GO) test ./...
+	@cd tools/helm && GOWORK=off $(GO) test -count=1 ./...
 
 test-e2e: build ## Run the scenarios on the local platform; it is fresh at the start and gone at the end
 	@$(SAY) 'e2e scenarios'
