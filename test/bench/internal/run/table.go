@@ -65,7 +65,8 @@ func goalsOf(peer string) goals {
 
 func (b *bench) rows() []Row {
 	r := b.result
-	ours, step := r.Steady[gantry], r.Steps[gantry]
+	ours, measured := r.Steady[gantry]
+	step := r.Steps[gantry]
 	rows := []Row{within("autoscale round, wall", ours.Round, "bare query", r.Query.Wall.P50, "s", 2)}
 	if r.Size.Apps >= Stretch().Apps {
 		rows = append(rows, atMost("autoscale round, wall", ours.Round, "", 0, "s", 1))
@@ -73,8 +74,8 @@ func (b *bench) rows() []Row {
 	for _, peer := range b.Peers {
 		who, goal := "hpa "+peer, goalsOf(peer)
 		theirs, ok := r.Steady[who]
-		if !ok {
-			continue
+		if !ok || !measured {
+			continue // nobody is better than what was not measured
 		}
 		rows = append(rows,
 			faster("autoscale round, wall", ours.Round, who, theirs.Round, "s", goal.wall),
