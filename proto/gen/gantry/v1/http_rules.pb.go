@@ -516,11 +516,11 @@ func (x *HeaderValue) GetValue() string {
 // Limits of one request.
 type Limits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Largest body in bytes; 0: 64 MiB.
+	// Largest body in bytes; 0: 100 MiB.
 	MaxBodyBytes int64 `protobuf:"varint,1,opt,name=max_body_bytes,json=maxBodyBytes,proto3" json:"max_body_bytes,omitempty"`
-	// Unit: seconds; 0: 5.
+	// Unit: seconds; 0: half a second, then the next pod is tried.
 	ConnectSeconds int32 `protobuf:"varint,2,opt,name=connect_seconds,json=connectSeconds,proto3" json:"connect_seconds,omitempty"`
-	// Longest pause between two reads from the app, seconds; 0: 60.
+	// Longest pause between two reads from the app, seconds; 0: 300.
 	ReadSeconds int32 `protobuf:"varint,3,opt,name=read_seconds,json=readSeconds,proto3" json:"read_seconds,omitempty"`
 	// Longest pause between two writes to the app, seconds; 0: 60.
 	SendSeconds   int32 `protobuf:"varint,4,opt,name=send_seconds,json=sendSeconds,proto3" json:"send_seconds,omitempty"`
