@@ -112,6 +112,7 @@ func (a *agent) reloadPause() time.Duration {
 // not cut short by the agent's own end: a half-done swap would stay.
 func (a *agent) apply(ctx context.Context, c *ingressv1.GatewayConfig, b render.Build) (time.Duration, error) {
 	start := time.Now()
+	a.introduce(c, b.Model.VRRP)
 	out, err := a.manager.Apply(context.WithoutCancel(ctx), b)
 	a.state.problem("configuration", err)
 	if err != nil {

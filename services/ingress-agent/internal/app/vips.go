@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"maps"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -21,8 +22,8 @@ const (
 	peerPatience = 200 * time.Millisecond
 	// markPause is between two reminders to clients of a drained node.
 	markPause = time.Second
-	// courtesy is how long a node that starts leaves a VIP to the preferred
-	// one, which may be starting too.
+	// courtesy is how long a node leaves a VIP that is new to it to the
+	// preferred one, to which it is new too: nobody gives it back later.
 	courtesy = 3 * time.Second
 	// conflictPause is between two rounds of questions who has the VIPs, each
 	// of which may be answered for so long.
@@ -32,8 +33,10 @@ const (
 
 // vipWork is what the loop of the VIPs remembers.
 type vipWork struct {
-	began    time.Time
-	plans    map[string]*vip.Plan
+	plans map[string]*vip.Plan
+	// Since when this node knows a VIP; the zero time for those that it shared
+	// before the agent started.
+	known    map[string]time.Time
 	handover vip.Handover
 	lent     []string
 	marked   time.Time
@@ -46,9 +49,11 @@ func (a *agent) keepVIPs(ctx context.Context) error {
 	if a.config.Keepalived == "" {
 		return nil
 	}
-	w := &vipWork{began: time.Now(), plans: map[string]*vip.Plan{}}
-	if a.keepalived.Child() != 0 {
-		w.began = time.Time{} // only the agent was away
+	w := &vipWork{plans: map[string]*vip.Plan{}, known: map[string]time.Time{}}
+	if model, _ := a.manager.Served(); a.keepalived.Child() != 0 { // only the agent was away
+		for _, address := range model.VRRP.VIPs() {
+			w.known[address] = time.Time{}
+		}
 	}
 	for ctx.Err() == nil {
 		a.vipStep(ctx, w)
@@ -77,15 +82,42 @@ func (a *agent) vipStep(ctx context.Context, w *vipWork) {
 	sight.PeerAnswers = sight.Drained && len(held) > 0 && a.peerAnswers(ctx, config)
 	a.hand(ctx, w, sight.Drained, vips, held, others)
 	now := time.Now()
+	w.keep(vips, now)
 	for _, address := range vips {
-		if w.plans[address] == nil {
-			w.plans[address] = &vip.Plan{}
-		}
 		sight.Holds = slices.Contains(held, address)
-		give := w.plans[address].Give(sight, now) || now.Sub(w.began) < courtesy && preferredElsewhere(config, address, a.config.Node)
+		give := w.plans[address].Give(sight, now) || now.Sub(w.known[address]) < courtesy && preferredElsewhere(config, address, a.config.Node)
 		a.note("vip "+address, a.keepalived.Weigh(address, weight(give, sight.Drained, model.VRRP, address)))
 	}
 	a.remind(ctx, w, sight.Drained && len(held) == 0, now)
+}
+
+// keep remembers these VIPs and forgets all others.
+func (w *vipWork) keep(vips []string, now time.Time) {
+	gone := func(address string) bool { return !slices.Contains(vips, address) }
+	maps.DeleteFunc(w.plans, func(address string, _ *vip.Plan) bool { return gone(address) })
+	maps.DeleteFunc(w.known, func(address string, _ time.Time) bool { return gone(address) })
+	for _, address := range vips {
+		if _, ok := w.known[address]; !ok {
+			w.known[address] = now
+		}
+		if w.plans[address] == nil {
+			w.plans[address] = &vip.Plan{}
+		}
+	}
+}
+
+// introduce makes Keepalived leave VIPs that it does not know yet to their
+// preferred node from its first moment on; keepVIPs ends that.
+func (a *agent) introduce(c *ingressv1.GatewayConfig, next render.VRRP) {
+	if a.config.Keepalived == "" {
+		return
+	}
+	model, _ := a.manager.Served()
+	for _, address := range next.VIPs() {
+		if !slices.Contains(model.VRRP.VIPs(), address) && preferredElsewhere(c, address, a.config.Node) {
+			a.note("vip "+address, a.keepalived.Weigh(address, render.GiveNow))
+		}
+	}
 }
 
 // weight of this node for a VIP: drained, it is the last resort.
