@@ -8,6 +8,7 @@ import (
 
 	"gantry.dev/test/bench/internal/kube"
 	"gantry.dev/test/bench/internal/platform"
+	"gantry.dev/test/bench/internal/usage"
 	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -24,8 +25,8 @@ const deployed = "bench-deploy"
 // deployTime bounds one wave.
 const deployTime = 2 * time.Minute
 
-// measureDeploy deploys a wave of apps through the API, and before and after
-// it a wave straight to both API servers.
+// measureDeploy deploys waves of apps straight to both API servers and through
+// the API, by turns.
 func (b *bench) measureDeploy(ctx context.Context) error {
 	if err := b.platform.API.CreateProject(ctx, deployed); err != nil {
 		return err
@@ -37,17 +38,16 @@ func (b *bench) measureDeploy(ctx context.Context) error {
 		}
 	}
 	b.result.Deploy = Deploy{}
-	if err := b.floorDeploy(ctx, "before"); err != nil {
-		return err
+	for i := range b.Size.Waves {
+		if err := b.floorDeploy(ctx, i); err != nil {
+			return err
+		}
+		if err := b.gantryDeploy(ctx, i); err != nil {
+			return err
+		}
+		d := b.result.Deploy
+		b.say("p99: Gantry %.2f s, floor %.2f s", d.Gantry[i].P99, d.Floors[i].P99)
 	}
-	if err := b.gantryDeploy(ctx); err != nil {
-		return err
-	}
-	if err := b.floorDeploy(ctx, "after"); err != nil {
-		return err
-	}
-	d := b.result.Deploy
-	b.say("p99: Gantry %.2f s, floors %.2f and %.2f s", d.Gantry.P99, d.Floors[0].P99, d.Floors[1].P99)
 	return nil
 }
 
@@ -94,10 +94,14 @@ func (b *bench) absent(keys []kube.Key) string {
 	return ""
 }
 
-func (b *bench) gantryDeploy(ctx context.Context) error {
+func (b *bench) gantryDeploy(ctx context.Context, n int) error {
 	var mu sync.Mutex
 	var made []kube.Key
-	there, answered, err := b.wave(ctx, "gantry", func(ctx context.Context, key kube.Key) error {
+	before, err := usage.Take(b.procs.PIDs())
+	if err != nil {
+		return err
+	}
+	there, answered, err := b.wave(ctx, fmt.Sprintf("gantry-%d", n), func(ctx context.Context, key kube.Key) error {
 		mu.Lock()
 		made = append(made, key)
 		mu.Unlock()
@@ -106,7 +110,12 @@ func (b *bench) gantryDeploy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.result.Deploy.Gantry, b.result.Deploy.Answer = distOf(there), distOf(answered)
+	after, err := usage.Take(b.procs.PIDs())
+	if err != nil {
+		return err
+	}
+	d := &b.result.Deploy
+	d.Gantry, d.Answer, d.Usage = append(d.Gantry, distOf(there)), append(d.Answer, distOf(answered)), after.Since(before)
 	if err := b.settled(ctx, nothing); err != nil {
 		return err
 	}
@@ -118,8 +127,8 @@ func (b *bench) gantryDeploy(ctx context.Context) error {
 	return b.gone(ctx)
 }
 
-func (b *bench) floorDeploy(ctx context.Context, name string) error {
-	there, _, err := b.wave(ctx, "floor-"+name, func(ctx context.Context, key kube.Key) error {
+func (b *bench) floorDeploy(ctx context.Context, n int) error {
+	there, _, err := b.wave(ctx, fmt.Sprintf("floor-%d", n), func(ctx context.Context, key kube.Key) error {
 		var both errgroup.Group
 		for _, k := range b.clusters {
 			both.Go(func() error {

@@ -7,6 +7,7 @@ import (
 
 	"gantry.dev/test/bench/internal/kube"
 	"gantry.dev/test/bench/internal/platform"
+	"gantry.dev/test/bench/internal/usage"
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -46,6 +47,10 @@ func (b *bench) measureMove(ctx context.Context) error {
 	}
 	b.result.Move.Detection = time.Since(killed).Seconds()
 	b.say("the plan is there %.1f s after the kill", b.result.Move.Detection)
+	begin, err := usage.Take(b.procs.PIDs())
+	if err != nil {
+		return err
+	}
 	approved := time.Now()
 	if err := b.platform.API.Approve(ctx, plan); err != nil {
 		return err
@@ -53,7 +58,11 @@ func (b *bench) measureMove(ctx context.Context) error {
 	if err := b.awaitAll(ctx, total); err != nil {
 		return err
 	}
-	b.result.Move.Wanted = b.lastChange().Sub(approved).Seconds()
+	after, err := usage.Take(b.procs.PIDs())
+	if err != nil {
+		return err
+	}
+	b.result.Move.Wanted, b.result.Move.Usage = b.lastChange().Sub(approved).Seconds(), after.Since(begin)
 	b.result.Move.ManagerRSS = b.rssOf(platform.Manager)
 	b.say("%d replicas of %d apps are wanted on the survivor %.2f s after the approval", b.result.Move.Replicas, b.result.Move.Apps, b.result.Move.Wanted)
 	b.load.Bury(lost.Name)

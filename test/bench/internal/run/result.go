@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"math"
 	"runtime"
 	"slices"
@@ -89,12 +90,14 @@ type Query struct {
 	Series int `json:"series"`
 }
 
-// Deploy is from the call to the object in both clusters.
+// Deploy is from the call to the object in both clusters, by waves.
 type Deploy struct {
-	Gantry Dist `json:"gantry"`
+	Gantry []Dist `json:"gantry"`
 	// From the call to its answer.
-	Answer Dist   `json:"gantry_answer"`
+	Answer []Dist `json:"gantry_answer"`
 	Floors []Dist `json:"floors"`
+	// From the first call to the last object of Gantry's last wave.
+	Usage usage.Span `json:"usage"`
 }
 
 // Move is the loss of a cluster.
@@ -107,6 +110,8 @@ type Move struct {
 	Floors    []float64 `json:"floors"`
 	// Resident memory of cluster-mgr afterwards, MiB.
 	ManagerRSS float64 `json:"cluster_mgr_rss_mib"`
+	// From the approval to the last wanted replica.
+	Usage usage.Span `json:"usage"`
 }
 
 // Dist describes a sample, in seconds.
@@ -129,14 +134,19 @@ func distOf(sample []time.Duration) Dist {
 	return Dist{Count: len(sorted), P50: at(0.5), P99: at(0.99), Max: at(1)}
 }
 
-// best is the smallest of floors, by what f gives; 0 when there are none.
-func best[T any](floors []T, f func(T) float64) float64 {
+// middleP99 is the median of the waves' p99; 0 when there are none.
+func middleP99(waves []Dist) float64 {
+	if len(waves) == 0 {
+		return 0
+	}
+	sorted := slices.SortedFunc(slices.Values(waves), func(a, b Dist) int { return cmp.Compare(a.P99, b.P99) })
+	return sorted[len(sorted)/2].P99
+}
+
+// best is the smallest of floors; 0 when there are none.
+func best(floors []float64) float64 {
 	if len(floors) == 0 {
 		return 0
 	}
-	least := math.Inf(1)
-	for _, x := range floors {
-		least = min(least, f(x))
-	}
-	return least
+	return slices.Min(floors)
 }

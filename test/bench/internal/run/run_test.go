@@ -118,7 +118,7 @@ func TestRowsSayWhatIsMissed(t *testing.T) {
 		},
 		Steps:  map[string]Step{gantry: {First: Dist{P99: 1}, Final: Dist{P99: 4}}, "hpa tuned": {First: Dist{P99: 18}, Final: Dist{P99: 20}}},
 		Move:   Move{Detection: 31, Wanted: 3, Floors: []float64{2.5, 2}},
-		Deploy: Deploy{Gantry: Dist{P99: 3}, Floors: []Dist{{P99: 1}}},
+		Deploy: Deploy{Gantry: []Dist{{P99: 3}}, Floors: []Dist{{P99: 1}}},
 	}}
 	b.result.Rows = b.rows()
 	missed := map[string]bool{}

@@ -30,8 +30,8 @@ type Size struct {
 	Apps, Projects int
 	// Apps that are overloaded at once, and how often other ones are.
 	Stepped, Steps int
-	// Apps deployed at once.
-	Deploys int
+	// Apps deployed at once, and how often: Gantry and the floor take turns.
+	Deploys, Waves int
 	// How long the steady state is watched, and how long nothing is.
 	Window, Idle time.Duration
 	// Nodes of a cluster.
@@ -42,7 +42,7 @@ type Size struct {
 
 // Full is the size of the goals.
 func Full() Size {
-	return Size{Apps: 1000, Projects: 20, Stepped: 50, Steps: 2, Deploys: 100, Window: time.Minute, Idle: 20 * time.Second, Nodes: 20, FloorRuns: 2}
+	return Size{Apps: 1000, Projects: 20, Stepped: 50, Steps: 2, Deploys: 100, Waves: 3, Window: time.Minute, Idle: 20 * time.Second, Nodes: 20, FloorRuns: 2}
 }
 
 // Stretch is five times the apps.
@@ -54,7 +54,7 @@ func Stretch() Size {
 
 // Smoke shows within minutes that everything works; its figures mean nothing.
 func Smoke() Size {
-	return Size{Apps: 20, Projects: 4, Stepped: 6, Steps: 1, Deploys: 10, Window: 10 * time.Second, Idle: 5 * time.Second, Nodes: 4, FloorRuns: 1}
+	return Size{Apps: 20, Projects: 4, Stepped: 6, Steps: 1, Deploys: 10, Waves: 1, Window: 10 * time.Second, Idle: 5 * time.Second, Nodes: 4, FloorRuns: 1}
 }
 
 // apps are the names of all apps, divided evenly among the projects.

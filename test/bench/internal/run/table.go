@@ -87,9 +87,9 @@ func (b *bench) rows() []Row {
 			atMost("memory of the autoscaler", max(ours.RSS[platform.Manager], r.Move.ManagerRSS), who, theirs.RSS["site-a-controller-manager"], "MiB", 100))
 	}
 	rows = append(rows,
-		within("cluster lost: approval → all wanted", r.Move.Wanted, "raw PATCHes", best(r.Move.Floors, func(f float64) float64 { return f }), "s", 1.5),
+		within("cluster lost: approval → all wanted", r.Move.Wanted, "raw PATCHes", best(r.Move.Floors), "s", 1.5),
 		atMost("cluster lost: kill → all wanted", r.Move.Detection+r.Move.Wanted, "", 0, "s", 45),
-		within("deploy to two clusters, p99", r.Deploy.Gantry.P99, "raw applies", best(r.Deploy.Floors, func(d Dist) float64 { return d.P99 }), "s", 1.5))
+		within("deploy to two clusters, p99", middleP99(r.Deploy.Gantry), "raw applies", middleP99(r.Deploy.Floors), "s", 1.5))
 	// What was not measured took no time.
 	return slices.DeleteFunc(rows, func(r Row) bool { return r.Gantry == 0 && r.Unit == "s" })
 }
