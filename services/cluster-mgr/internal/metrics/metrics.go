@@ -52,6 +52,8 @@ func New(sampleInterval time.Duration) *Source {
 			DialContext:         (&net.Dialer{Timeout: queryTimeout}).DialContext,
 			MaxIdleConnsPerHost: 8,
 			IdleConnTimeout:     time.Minute,
+			// To compress a big answer costs Prometheus more than to compute it.
+			DisableCompression: true,
 		},
 	}
 }
@@ -87,7 +89,7 @@ func (s *Source) Query(ctx context.Context, url, query, cluster, namespace strin
 	if err != nil {
 		return Answer{}, err
 	}
-	answer, err := s.ask(ctx, url, limited)
+	answer, err := s.ask(ctx, url, current(limited, 2*s.sampleInterval).String())
 	if err != nil {
 		return Answer{}, err
 	}

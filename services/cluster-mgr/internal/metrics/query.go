@@ -22,13 +22,13 @@ func CheckQuery(query string) error {
 
 // limit adds the cluster and the namespace to every selector of a query, in its
 // parsed form (rule E5).
-func limit(query, cluster, namespace string) (string, error) {
+func limit(query, cluster, namespace string) (parser.Expr, error) {
 	expr, err := parser.NewParser(parser.Options{}).ParseExpr(query)
 	if err != nil {
-		return "", fmt.Errorf("the query cannot be read: %w", err)
+		return nil, fmt.Errorf("the query cannot be read: %w", err)
 	}
 	if t := expr.Type(); t != parser.ValueTypeVector && t != parser.ValueTypeScalar {
-		return "", fmt.Errorf("the query gives a %s, not a number per pod or one number", t)
+		return nil, fmt.Errorf("the query gives a %s, not a number per pod or one number", t)
 	}
 	selectors := 0
 	var refused error
@@ -41,12 +41,12 @@ func limit(query, cluster, namespace string) (string, error) {
 		return nil
 	})
 	if refused != nil {
-		return "", refused
+		return nil, refused
 	}
 	if selectors == 0 {
-		return "", errors.New("the query looks at no series")
+		return nil, errors.New("the query looks at no series")
 	}
-	return expr.String(), nil
+	return expr, nil
 }
 
 func checkNode(node parser.Node) error {
