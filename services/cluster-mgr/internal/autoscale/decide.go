@@ -91,17 +91,17 @@ func newTurn(in Input) *turn {
 	return t
 }
 
-// tolerated is the wanted number of the observed clusters; what differs from the present number
-// by no more than the tolerance is the present number.
+// tolerated is the wanted number of the observed clusters; where that and the held replicas differ from
+// all that serve by no more than the tolerance, it is the present number.
 func (t *turn) tolerated() int {
-	best, now := t.survey.readings[t.survey.best], t.view.observed
-	if now == 0 || math.Abs(best.raw/float64(now)-1) > t.policy.TolerancePercent/100+1e-9 {
+	best, v := t.survey.readings[t.survey.best], t.view
+	if v.observed == 0 || math.Abs((best.raw+float64(v.held))/float64(v.serving)-1) > t.policy.TolerancePercent/100+1e-9 {
 		return best.desired
 	}
-	if best.desired != now {
-		t.formula.tolerance(t.policy.TolerancePercent, now)
+	if best.desired != v.observed {
+		t.formula.tolerance(t.policy.TolerancePercent, v.serving)
 	}
-	return now
+	return v.observed
 }
 
 func (t *turn) decide() Decision {

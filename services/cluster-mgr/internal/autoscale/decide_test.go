@@ -201,3 +201,19 @@ func TestZeroPolicyIsSafe(t *testing.T) {
 	in.History = quiet(0)
 	check(t, Decide(in), want{1, ActionDown, ReasonBelowTarget, "4 pods, sum 4 %, target 50 % → 0.08 → 0, at least 1"})
 }
+
+// A cluster that is out of sight for a moment is not what an app grows by: of the few pods that are
+// seen, the load varies more than of all together, and rounding up would make a replica of that.
+func TestOutOfSightForAMoment(t *testing.T) {
+	in := cpuInput(50)
+	in.Policy.Rounding = RoundUp
+	load(&in, "site-a", 3, 55.5)
+	load(&in, "site-b", 3, 48)
+	check(t, Decide(in), want{6, ActionHold, ReasonOnTarget, "6 pods, sum 310.5 %, target 50 % → 6.21 → 7, within 10 % of 6"})
+	in.Clusters[1].Observed = false
+	check(t, Decide(in), want{6, ActionHold, ReasonClusterSilent, "3 pods, sum 166.5 %, target 50 % → 3.33 → 4, + 3 held in site-b = 7, within 10 % of 6"})
+	for i := range 3 { // what is beyond the tolerance of all of them is load
+		in.Metrics[0].Samples[i].Percent = 62
+	}
+	check(t, Decide(in), want{7, ActionUp, ReasonAboveTarget, "3 pods, sum 186 %, target 50 % → 3.72 → 4, + 3 held in site-b = 7"})
+}
