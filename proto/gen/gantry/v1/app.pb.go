@@ -2968,7 +2968,7 @@ var File_gantry_v1_app_proto protoreflect.FileDescriptor
 
 const file_gantry_v1_app_proto_rawDesc = "" +
 	"\n" +
-	"\x13gantry/v1/app.proto\x12\tgantry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17gantry/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa0\x02\n" +
+	"\x13gantry/v1/app.proto\x12\tgantry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x13gantry/v1/log.proto\x1a\x17gantry/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa0\x02\n" +
 	"\x03App\x12j\n" +
 	"\x04name\x18\x01 \x01(\tBV\xbaHSrQ2O^projects/[a-z]([-a-z0-9]{0,38}[a-z0-9])?/apps/[a-z]([-a-z0-9]{0,38}[a-z0-9])?$R\x04name\x12.\n" +
 	"\x04spec\x18\x02 \x01(\v2\x12.gantry.v1.AppSpecB\x06\xbaH\x03\xc8\x01\x01R\x04spec\x12,\n" +
@@ -3246,7 +3246,7 @@ const file_gantry_v1_app_proto_rawDesc = "" +
 	"\bAppClass\x12\x19\n" +
 	"\x15APP_CLASS_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14APP_CLASS_REPLICATED\x10\x01\x12\x14\n" +
-	"\x10APP_CLASS_SINGLE\x10\x022\xe7\v\n" +
+	"\x10APP_CLASS_SINGLE\x10\x022\xec\f\n" +
 	"\n" +
 	"AppService\x12r\n" +
 	"\tCreateApp\x12\x1b.gantry.v1.CreateAppRequest\x1a\x0e.gantry.v1.App\"8\x8a\xe7\x18\vapps.create\x82\xd3\xe4\x93\x02#:\x03app\"\x1c/v1/{parent=projects/*}/apps\x12d\n" +
@@ -3263,7 +3263,9 @@ const file_gantry_v1_app_proto_rawDesc = "" +
 	"\fShiftTraffic\x12\x1e.gantry.v1.ShiftTrafficRequest\x1a\x1d.google.longrunning.Operation\"B\x8a\xe7\x18\n" +
 	"apps.shift\x82\xd3\xe4\x93\x02.:\x01*\")/v1/{name=projects/*/apps/*}:shiftTraffic\x12\x8c\x01\n" +
 	"\fListReleases\x12\x1e.gantry.v1.ListReleasesRequest\x1a\x1f.gantry.v1.ListReleasesResponse\";\x8a\xe7\x18\bapps.get\x82\xd3\xe4\x93\x02)\x12'/v1/{parent=projects/*/apps/*}/releases\x12|\n" +
-	"\bListPods\x12\x1a.gantry.v1.ListPodsRequest\x1a\x1b.gantry.v1.ListPodsResponse\"7\x8a\xe7\x18\bapps.get\x82\xd3\xe4\x93\x02%\x12#/v1/{parent=projects/*/apps/*}/podsB\x87\x01\n" +
+	"\bListPods\x12\x1a.gantry.v1.ListPodsRequest\x1a\x1b.gantry.v1.ListPodsResponse\"7\x8a\xe7\x18\bapps.get\x82\xd3\xe4\x93\x02%\x12#/v1/{parent=projects/*/apps/*}/pods\x12\x82\x01\n" +
+	"\n" +
+	"StreamLogs\x12\x1c.gantry.v1.StreamLogsRequest\x1a\x1d.gantry.v1.StreamLogsResponse\"5\x8a\xe7\x18\bapps.get\x82\xd3\xe4\x93\x02#\x12!/v1/{name=projects/*/apps/*}:logs0\x01B\x87\x01\n" +
 	"\rcom.gantry.v1B\bAppProtoP\x01Z'gantry.dev/proto/gen/gantry/v1;gantryv1\xa2\x02\x03GXX\xaa\x02\tGantry.V1\xca\x02\tGantry\\V1\xe2\x02\x15Gantry\\V1\\GPBMetadata\xea\x02\n" +
 	"Gantry::V1b\x06proto3"
 
@@ -3327,8 +3329,10 @@ var file_gantry_v1_app_proto_goTypes = []any{
 	nil,                             // 42: gantry.v1.ShiftTrafficRequest.SharesEntry
 	(*timestamppb.Timestamp)(nil),   // 43: google.protobuf.Timestamp
 	(*fieldmaskpb.FieldMask)(nil),   // 44: google.protobuf.FieldMask
-	(*emptypb.Empty)(nil),           // 45: google.protobuf.Empty
-	(*longrunningpb.Operation)(nil), // 46: google.longrunning.Operation
+	(*StreamLogsRequest)(nil),       // 45: gantry.v1.StreamLogsRequest
+	(*emptypb.Empty)(nil),           // 46: google.protobuf.Empty
+	(*longrunningpb.Operation)(nil), // 47: google.longrunning.Operation
+	(*StreamLogsResponse)(nil),      // 48: gantry.v1.StreamLogsResponse
 }
 var file_gantry_v1_app_proto_depIdxs = []int32{
 	6,  // 0: gantry.v1.App.spec:type_name -> gantry.v1.AppSpec
@@ -3381,20 +3385,22 @@ var file_gantry_v1_app_proto_depIdxs = []int32{
 	34, // 47: gantry.v1.AppService.ShiftTraffic:input_type -> gantry.v1.ShiftTrafficRequest
 	36, // 48: gantry.v1.AppService.ListReleases:input_type -> gantry.v1.ListReleasesRequest
 	38, // 49: gantry.v1.AppService.ListPods:input_type -> gantry.v1.ListPodsRequest
-	5,  // 50: gantry.v1.AppService.CreateApp:output_type -> gantry.v1.App
-	5,  // 51: gantry.v1.AppService.GetApp:output_type -> gantry.v1.App
-	27, // 52: gantry.v1.AppService.ListApps:output_type -> gantry.v1.ListAppsResponse
-	29, // 53: gantry.v1.AppService.WatchApps:output_type -> gantry.v1.WatchAppsResponse
-	5,  // 54: gantry.v1.AppService.UpdateApp:output_type -> gantry.v1.App
-	45, // 55: gantry.v1.AppService.DeleteApp:output_type -> google.protobuf.Empty
-	5,  // 56: gantry.v1.AppService.ScaleApp:output_type -> gantry.v1.App
-	5,  // 57: gantry.v1.AppService.RollbackApp:output_type -> gantry.v1.App
-	5,  // 58: gantry.v1.AppService.RebalanceApp:output_type -> gantry.v1.App
-	46, // 59: gantry.v1.AppService.ShiftTraffic:output_type -> google.longrunning.Operation
-	37, // 60: gantry.v1.AppService.ListReleases:output_type -> gantry.v1.ListReleasesResponse
-	39, // 61: gantry.v1.AppService.ListPods:output_type -> gantry.v1.ListPodsResponse
-	50, // [50:62] is the sub-list for method output_type
-	38, // [38:50] is the sub-list for method input_type
+	45, // 50: gantry.v1.AppService.StreamLogs:input_type -> gantry.v1.StreamLogsRequest
+	5,  // 51: gantry.v1.AppService.CreateApp:output_type -> gantry.v1.App
+	5,  // 52: gantry.v1.AppService.GetApp:output_type -> gantry.v1.App
+	27, // 53: gantry.v1.AppService.ListApps:output_type -> gantry.v1.ListAppsResponse
+	29, // 54: gantry.v1.AppService.WatchApps:output_type -> gantry.v1.WatchAppsResponse
+	5,  // 55: gantry.v1.AppService.UpdateApp:output_type -> gantry.v1.App
+	46, // 56: gantry.v1.AppService.DeleteApp:output_type -> google.protobuf.Empty
+	5,  // 57: gantry.v1.AppService.ScaleApp:output_type -> gantry.v1.App
+	5,  // 58: gantry.v1.AppService.RollbackApp:output_type -> gantry.v1.App
+	5,  // 59: gantry.v1.AppService.RebalanceApp:output_type -> gantry.v1.App
+	47, // 60: gantry.v1.AppService.ShiftTraffic:output_type -> google.longrunning.Operation
+	37, // 61: gantry.v1.AppService.ListReleases:output_type -> gantry.v1.ListReleasesResponse
+	39, // 62: gantry.v1.AppService.ListPods:output_type -> gantry.v1.ListPodsResponse
+	48, // 63: gantry.v1.AppService.StreamLogs:output_type -> gantry.v1.StreamLogsResponse
+	51, // [51:64] is the sub-list for method output_type
+	38, // [38:51] is the sub-list for method input_type
 	38, // [38:38] is the sub-list for extension type_name
 	38, // [38:38] is the sub-list for extension extendee
 	0,  // [0:38] is the sub-list for field type_name
@@ -3405,6 +3411,7 @@ func file_gantry_v1_app_proto_init() {
 	if File_gantry_v1_app_proto != nil {
 		return
 	}
+	file_gantry_v1_log_proto_init()
 	file_gantry_v1_options_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -33,6 +33,7 @@ const (
 	AppService_ShiftTraffic_FullMethodName = "/gantry.v1.AppService/ShiftTraffic"
 	AppService_ListReleases_FullMethodName = "/gantry.v1.AppService/ListReleases"
 	AppService_ListPods_FullMethodName     = "/gantry.v1.AppService/ListPods"
+	AppService_StreamLogs_FullMethodName   = "/gantry.v1.AppService/StreamLogs"
 )
 
 // AppServiceClient is the client API for AppService service.
@@ -71,6 +72,10 @@ type AppServiceClient interface {
 	// Lists an app's pods in all clusters. Clusters that cannot be asked are
 	// named in `unreachable`: their pods are unknown, not gone.
 	ListPods(ctx context.Context, in *ListPodsRequest, opts ...grpc.CallOption) (*ListPodsResponse, error)
+	// Streams what the containers of an app print, of all clusters as one and in
+	// the order of time. While following, a line that comes a quarter of a second
+	// after later ones of other pods stands behind them.
+	StreamLogs(ctx context.Context, in *StreamLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamLogsResponse], error)
 }
 
 type appServiceClient struct {
@@ -210,6 +215,25 @@ func (c *appServiceClient) ListPods(ctx context.Context, in *ListPodsRequest, op
 	return out, nil
 }
 
+func (c *appServiceClient) StreamLogs(ctx context.Context, in *StreamLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamLogsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AppService_ServiceDesc.Streams[1], AppService_StreamLogs_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamLogsRequest, StreamLogsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AppService_StreamLogsClient = grpc.ServerStreamingClient[StreamLogsResponse]
+
 // AppServiceServer is the server API for AppService service.
 // All implementations must embed UnimplementedAppServiceServer
 // for forward compatibility.
@@ -246,6 +270,10 @@ type AppServiceServer interface {
 	// Lists an app's pods in all clusters. Clusters that cannot be asked are
 	// named in `unreachable`: their pods are unknown, not gone.
 	ListPods(context.Context, *ListPodsRequest) (*ListPodsResponse, error)
+	// Streams what the containers of an app print, of all clusters as one and in
+	// the order of time. While following, a line that comes a quarter of a second
+	// after later ones of other pods stands behind them.
+	StreamLogs(*StreamLogsRequest, grpc.ServerStreamingServer[StreamLogsResponse]) error
 	mustEmbedUnimplementedAppServiceServer()
 }
 
@@ -291,6 +319,9 @@ func (UnimplementedAppServiceServer) ListReleases(context.Context, *ListReleases
 }
 func (UnimplementedAppServiceServer) ListPods(context.Context, *ListPodsRequest) (*ListPodsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPods not implemented")
+}
+func (UnimplementedAppServiceServer) StreamLogs(*StreamLogsRequest, grpc.ServerStreamingServer[StreamLogsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamLogs not implemented")
 }
 func (UnimplementedAppServiceServer) mustEmbedUnimplementedAppServiceServer() {}
 func (UnimplementedAppServiceServer) testEmbeddedByValue()                    {}
@@ -522,6 +553,17 @@ func _AppService_ListPods_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AppService_StreamLogs_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamLogsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AppServiceServer).StreamLogs(m, &grpc.GenericServerStream[StreamLogsRequest, StreamLogsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AppService_StreamLogsServer = grpc.ServerStreamingServer[StreamLogsResponse]
+
 // AppService_ServiceDesc is the grpc.ServiceDesc for AppService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -578,6 +620,11 @@ var AppService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "WatchApps",
 			Handler:       _AppService_WatchApps_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamLogs",
+			Handler:       _AppService_StreamLogs_Handler,
 			ServerStreams: true,
 		},
 	},

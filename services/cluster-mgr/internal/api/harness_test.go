@@ -228,12 +228,18 @@ func (h *harness) as(user string, groups ...string) context.Context {
 // cluster starts an ipaas and gives the cluster that it wraps.
 func (h *harness) cluster(name, identity string) *gantryv1.Cluster {
 	h.t.Helper()
+	return h.clusterOf(name, ipaas{identity: identity})
+}
+
+// clusterOf does so with an ipaas that does more.
+func (h *harness) clusterOf(name string, of ipaasv1.IpaasServiceServer) *gantryv1.Cluster {
+	h.t.Helper()
 	tlsConfig, err := h.ca.Issue("ipaas." + name).Server()
 	h.ok(err)
 	listener, err := (&net.ListenConfig{}).Listen(h.t.Context(), "tcp", "127.0.0.1:0")
 	h.ok(err)
 	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(tlsConfig)))
-	ipaasv1.RegisterIpaasServiceServer(server, ipaas{identity: identity})
+	ipaasv1.RegisterIpaasServiceServer(server, of)
 	done := make(chan struct{})
 	go func() { defer close(done); _ = server.Serve(listener) }()
 	h.t.Cleanup(func() { server.Stop(); <-done })

@@ -35,24 +35,59 @@ func TestStoredPlansAreMadeAgain(t *testing.T) {
 	m.home()
 	o := m.operation(m.planner.SwitchTraffic(t.Context(), &gantryv1.SwitchTrafficRequest{Name: siteA}, ann))
 	m.end(o, gantryv1.OperationMetadata_STATE_SUCCEEDED)
-	plans := m.plans()
 	// The loss is planned, and planned again when it is approved.
-	for i, want := range []string{"MIGRATE_APPS", "MIGRATE_APPS", "FAIL_BACK", "SWITCH_TRAFFIC"} {
-		if i >= len(plans) {
-			t.Fatalf("%d plans are stored", len(plans))
-		}
-		stored := []byte(`{"kind":"KIND_FAILOVER","subject":"` + plans[i].GetSubject() + `","inputJson":` + quoted(t, plans[i].GetInputJson()) + `,"outputJson":` + quoted(t, plans[i].GetOutputJson()) + `}`)
-		answer, err := offline.Failover(stored)
-		if err != nil || answer.Action != want || answer.Differs() {
-			t.Errorf("%s: %v, %s, want %s\nstored %s\nagain  %s", plans[i].GetSummary(), err, answer.Action, want, plans[i].GetOutputJson(), answer.Output)
-		}
-	}
+	plans := m.madeAgain("MIGRATE_APPS", "MIGRATE_APPS", "FAIL_BACK", "SWITCH_TRAFFIC")
 	if !strings.Contains(plans[2].GetInputJson(), `"left":{`) {
 		t.Error("the way back does not know how the cluster was left")
 	}
 	if plans[0].GetEpoch() != 3 {
 		t.Errorf("the leader's own plan is of epoch %d", plans[0].GetEpoch())
 	}
+}
+
+// rule S5: so can the ways back.
+func TestStoredWaysBackAreMadeAgain(t *testing.T) {
+	t.Parallel()
+	m := newMovable(t)
+	m.led(70)
+	shifted := m.operation(m.planner.ShiftTraffic(t.Context(), shift(map[string]int32{siteB: 90}), ann))
+	shifted.Progress.Done, shifted.ModRevision = len(shifted.Plan.Steps), store.Any
+	m.end(shifted, gantryv1.OperationMetadata_STATE_SUCCEEDED)
+	m.led(10)
+	m.end(m.reverse(shifted), gantryv1.OperationMetadata_STATE_SUCCEEDED)
+	switched := m.operation(m.planner.SwitchTraffic(t.Context(), &gantryv1.SwitchTrafficRequest{Name: siteB}, ann))
+	m.end(switched, gantryv1.OperationMetadata_STATE_SUCCEEDED)
+	m.cluster(func(c *gantryv1.Cluster) { c.TrafficPercent = 0 })
+	m.end(m.reverse(switched), gantryv1.OperationMetadata_STATE_SUCCEEDED)
+	m.cluster(func(c *gantryv1.Cluster) { c.TrafficPercent = 100 })
+	left := m.operation(m.planner.MigrateApps(t.Context(), migration(), ann))
+	m.end(left, gantryv1.OperationMetadata_STATE_SUCCEEDED)
+	m.cluster(func(c *gantryv1.Cluster) { c.Evacuated, c.TrafficPercent = true, 0 })
+	m.share(4, 0)
+	m.reverse(left)
+	m.madeAgain("SHIFT_TRAFFIC", "SHIFT_TRAFFIC", "SWITCH_TRAFFIC", "SWITCH_TRAFFIC", "MIGRATE_APPS", "FAIL_BACK")
+}
+
+func (m *movable) reverse(o fleet.Operation) fleet.Operation {
+	m.Helper()
+	return m.operation(m.planner.Reverse(m.Context(), &gantryv1.ReverseOperationRequest{Name: o.Name}, ann))
+}
+
+// madeAgain makes all stored plans again from their decisions alone.
+func (m *movable) madeAgain(kinds ...string) []*gantryv1.Decision {
+	m.Helper()
+	plans := m.plans()
+	if len(plans) != len(kinds) {
+		m.Fatalf("%d plans are stored, want %d", len(plans), len(kinds))
+	}
+	for i, want := range kinds {
+		stored := []byte(`{"kind":"KIND_FAILOVER","subject":"` + plans[i].GetSubject() + `","inputJson":` + quoted(m.T, plans[i].GetInputJson()) + `,"outputJson":` + quoted(m.T, plans[i].GetOutputJson()) + `}`)
+		answer, err := offline.Failover(stored)
+		if err != nil || answer.Action != want || answer.Differs() {
+			m.Errorf("%s: %v, %s, want %s\nstored %s\nagain  %s", plans[i].GetSummary(), err, answer.Action, want, plans[i].GetOutputJson(), answer.Output)
+		}
+	}
+	return plans
 }
 
 // What a migration moved is what comes back.

@@ -52,6 +52,8 @@ type platform struct {
 	volumes   map[string]*gantryv1.Volume
 	// Whether the apps of a secret were to be released.
 	released bool
+	// What was asked of StreamLogs.
+	logs []*gantryv1.StreamLogsRequest
 }
 
 // clusterAPI and the others split what has methods of the same name.

@@ -14,6 +14,7 @@ import (
 	"gantry.dev/services/ipaas/internal/endpoints"
 	"gantry.dev/services/ipaas/internal/fence"
 	"gantry.dev/services/ipaas/internal/kube"
+	"gantry.dev/services/ipaas/internal/logs"
 	"gantry.dev/services/ipaas/internal/state"
 	"google.golang.org/grpc"
 )
@@ -32,6 +33,7 @@ type Config struct {
 	Fence   *fence.Fence
 	Hub     *endpoints.Hub
 	Canary  *canary.Canary
+	Logs    logs.Reader
 	// Closed when ipaas stops: streams end then, so that watchers go to
 	// another ipaas at once.
 	Stopping <-chan struct{}
@@ -45,7 +47,7 @@ type Service struct {
 
 // New checks the configuration.
 func New(c Config) (*Service, error) {
-	if c.Cluster == "" || c.Cache == nil || c.Writer == nil || c.Prober == nil || c.Meter == nil || c.Fence == nil || c.Hub == nil || c.Canary == nil || c.Stopping == nil {
+	if c.Cluster == "" || c.Cache == nil || c.Writer == nil || c.Prober == nil || c.Meter == nil || c.Fence == nil || c.Hub == nil || c.Canary == nil || c.Logs.Open == nil || c.Stopping == nil {
 		return nil, errors.New("api: every field of Config is required")
 	}
 	return &Service{Config: c}, nil

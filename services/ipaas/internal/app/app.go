@@ -14,6 +14,7 @@ import (
 	"gantry.dev/services/ipaas/internal/endpoints"
 	"gantry.dev/services/ipaas/internal/fence"
 	"gantry.dev/services/ipaas/internal/kube"
+	"gantry.dev/services/ipaas/internal/logs"
 	"gantry.dev/services/ipaas/internal/state"
 	"golang.org/x/sync/errgroup"
 )
@@ -60,6 +61,7 @@ func run(ctx context.Context, c Config, access kube.Access) error {
 		Fence:   fence.New(access.Client, c.Registry),
 		Hub:     hub,
 		Canary:  dns,
+		Logs:    logs.Reader{Pods: cache.EachPod, Open: access.OpenLog},
 
 		Stopping: ctx.Done(),
 	}

@@ -17,9 +17,9 @@ import (
 type Access struct {
 	// Client for reads, watches and writes.
 	Client kubernetes.Interface
-	// Probe is a second way with connections of its own, so that a question
-	// whether the API server lives does not wait behind a connection that
-	// died.
+	// Probe is a second way with a connection for each request, so that a
+	// question whether the API server lives does not wait behind a connection
+	// that died, and a stream that nobody reads stops nobody else's.
 	Probe kubernetes.Interface
 	// Kubelets authenticates to kubelets as it does to the API server.
 	Kubelets *http.Client

@@ -1137,6 +1137,153 @@ func (x *ListPodsResponse) GetPods() []*v1.Pod {
 	return nil
 }
 
+// As in gantry.v1, of this cluster.
+type StreamLogsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "projects/{project}/apps/{app}".
+	App           string                 `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
+	Follow        bool                   `protobuf:"varint,2,opt,name=follow,proto3" json:"follow,omitempty"`
+	SinceTime     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since_time,json=sinceTime,proto3" json:"since_time,omitempty"`
+	TailLines     int32                  `protobuf:"varint,4,opt,name=tail_lines,json=tailLines,proto3" json:"tail_lines,omitempty"`
+	Previous      bool                   `protobuf:"varint,5,opt,name=previous,proto3" json:"previous,omitempty"`
+	Match         string                 `protobuf:"bytes,6,opt,name=match,proto3" json:"match,omitempty"`
+	Pods          []string               `protobuf:"bytes,7,rep,name=pods,proto3" json:"pods,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamLogsRequest) Reset() {
+	*x = StreamLogsRequest{}
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamLogsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamLogsRequest) ProtoMessage() {}
+
+func (x *StreamLogsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamLogsRequest.ProtoReflect.Descriptor instead.
+func (*StreamLogsRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *StreamLogsRequest) GetApp() string {
+	if x != nil {
+		return x.App
+	}
+	return ""
+}
+
+func (x *StreamLogsRequest) GetFollow() bool {
+	if x != nil {
+		return x.Follow
+	}
+	return false
+}
+
+func (x *StreamLogsRequest) GetSinceTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SinceTime
+	}
+	return nil
+}
+
+func (x *StreamLogsRequest) GetTailLines() int32 {
+	if x != nil {
+		return x.TailLines
+	}
+	return 0
+}
+
+func (x *StreamLogsRequest) GetPrevious() bool {
+	if x != nil {
+		return x.Previous
+	}
+	return false
+}
+
+func (x *StreamLogsRequest) GetMatch() string {
+	if x != nil {
+		return x.Match
+	}
+	return ""
+}
+
+func (x *StreamLogsRequest) GetPods() []string {
+	if x != nil {
+		return x.Pods
+	}
+	return nil
+}
+
+type StreamLogsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// `cluster` is empty.
+	Lines         []*v1.LogLine `protobuf:"bytes,1,rep,name=lines,proto3" json:"lines,omitempty"`
+	Notices       []string      `protobuf:"bytes,2,rep,name=notices,proto3" json:"notices,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamLogsResponse) Reset() {
+	*x = StreamLogsResponse{}
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamLogsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamLogsResponse) ProtoMessage() {}
+
+func (x *StreamLogsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamLogsResponse.ProtoReflect.Descriptor instead.
+func (*StreamLogsResponse) Descriptor() ([]byte, []int) {
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *StreamLogsResponse) GetLines() []*v1.LogLine {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+func (x *StreamLogsResponse) GetNotices() []string {
+	if x != nil {
+		return x.Notices
+	}
+	return nil
+}
+
 type WatchEndpointsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "projects/{project}/apps/{app}".
@@ -1147,7 +1294,7 @@ type WatchEndpointsRequest struct {
 
 func (x *WatchEndpointsRequest) Reset() {
 	*x = WatchEndpointsRequest{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[18]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1159,7 +1306,7 @@ func (x *WatchEndpointsRequest) String() string {
 func (*WatchEndpointsRequest) ProtoMessage() {}
 
 func (x *WatchEndpointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[18]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1172,7 +1319,7 @@ func (x *WatchEndpointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEndpointsRequest.ProtoReflect.Descriptor instead.
 func (*WatchEndpointsRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{18}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WatchEndpointsRequest) GetApps() []string {
@@ -1196,7 +1343,7 @@ type WatchEndpointsResponse struct {
 
 func (x *WatchEndpointsResponse) Reset() {
 	*x = WatchEndpointsResponse{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[19]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1208,7 +1355,7 @@ func (x *WatchEndpointsResponse) String() string {
 func (*WatchEndpointsResponse) ProtoMessage() {}
 
 func (x *WatchEndpointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[19]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1221,7 +1368,7 @@ func (x *WatchEndpointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEndpointsResponse.ProtoReflect.Descriptor instead.
 func (*WatchEndpointsResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{19}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WatchEndpointsResponse) GetEndpoints() *WatchEndpointsResponse_AppEndpoints {
@@ -1257,7 +1404,7 @@ type WatchEndpointsResponse_AppEndpoints struct {
 
 func (x *WatchEndpointsResponse_AppEndpoints) Reset() {
 	*x = WatchEndpointsResponse_AppEndpoints{}
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[22]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1269,7 +1416,7 @@ func (x *WatchEndpointsResponse_AppEndpoints) String() string {
 func (*WatchEndpointsResponse_AppEndpoints) ProtoMessage() {}
 
 func (x *WatchEndpointsResponse_AppEndpoints) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[22]
+	mi := &file_gantry_ipaas_v1_ipaas_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1282,7 +1429,7 @@ func (x *WatchEndpointsResponse_AppEndpoints) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use WatchEndpointsResponse_AppEndpoints.ProtoReflect.Descriptor instead.
 func (*WatchEndpointsResponse_AppEndpoints) Descriptor() ([]byte, []int) {
-	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{19, 0}
+	return file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP(), []int{21, 0}
 }
 
 func (x *WatchEndpointsResponse_AppEndpoints) GetApp() string {
@@ -1303,7 +1450,7 @@ var File_gantry_ipaas_v1_ipaas_proto protoreflect.FileDescriptor
 
 const file_gantry_ipaas_v1_ipaas_proto_rawDesc = "" +
 	"\n" +
-	"\x1bgantry/ipaas/v1/ipaas.proto\x12\x0fgantry.ipaas.v1\x1a\x1bbuf/validate/validate.proto\x1a\x13gantry/v1/app.proto\x1a\x17gantry/v1/cluster.proto\x1a\x17gantry/v1/options.proto\x1a\x16gantry/v1/volume.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x18\n" +
+	"\x1bgantry/ipaas/v1/ipaas.proto\x12\x0fgantry.ipaas.v1\x1a\x1bbuf/validate/validate.proto\x1a\x13gantry/v1/app.proto\x1a\x17gantry/v1/cluster.proto\x1a\x13gantry/v1/log.proto\x1a\x17gantry/v1/options.proto\x1a\x16gantry/v1/volume.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x18\n" +
 	"\x16GetClusterStateRequest\"\xeb\x02\n" +
 	"\x17GetClusterStateResponse\x12\x1a\n" +
 	"\bidentity\x18\x01 \x01(\tR\bidentity\x12(\n" +
@@ -1382,7 +1529,20 @@ const file_gantry_ipaas_v1_ipaas_proto_rawDesc = "" +
 	"\x0fListPodsRequest\x12\x10\n" +
 	"\x03app\x18\x01 \x01(\tR\x03app\"6\n" +
 	"\x10ListPodsResponse\x12\"\n" +
-	"\x04pods\x18\x01 \x03(\v2\x0e.gantry.v1.PodR\x04pods\"+\n" +
+	"\x04pods\x18\x01 \x03(\v2\x0e.gantry.v1.PodR\x04pods\"\xdd\x01\n" +
+	"\x11StreamLogsRequest\x12\x10\n" +
+	"\x03app\x18\x01 \x01(\tR\x03app\x12\x16\n" +
+	"\x06follow\x18\x02 \x01(\bR\x06follow\x129\n" +
+	"\n" +
+	"since_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tsinceTime\x12\x1d\n" +
+	"\n" +
+	"tail_lines\x18\x04 \x01(\x05R\ttailLines\x12\x1a\n" +
+	"\bprevious\x18\x05 \x01(\bR\bprevious\x12\x14\n" +
+	"\x05match\x18\x06 \x01(\tR\x05match\x12\x12\n" +
+	"\x04pods\x18\a \x03(\tR\x04pods\"X\n" +
+	"\x12StreamLogsResponse\x12(\n" +
+	"\x05lines\x18\x01 \x03(\v2\x12.gantry.v1.LogLineR\x05lines\x12\x18\n" +
+	"\anotices\x18\x02 \x03(\tR\anotices\"+\n" +
 	"\x15WatchEndpointsRequest\x12\x12\n" +
 	"\x04apps\x18\x01 \x03(\tR\x04apps\"\xe4\x01\n" +
 	"\x16WatchEndpointsResponse\x12R\n" +
@@ -1391,7 +1551,7 @@ const file_gantry_ipaas_v1_ipaas_proto_rawDesc = "" +
 	"\bidentity\x18\x03 \x01(\tR\bidentity\x1a>\n" +
 	"\fAppEndpoints\x12\x10\n" +
 	"\x03app\x18\x01 \x01(\tR\x03app\x12\x1c\n" +
-	"\taddresses\x18\x02 \x03(\tR\taddresses2\x8e\a\n" +
+	"\taddresses\x18\x02 \x03(\tR\taddresses2\xfa\a\n" +
 	"\fIpaasService\x12w\n" +
 	"\x0fGetClusterState\x12'.gantry.ipaas.v1.GetClusterStateRequest\x1a(.gantry.ipaas.v1.GetClusterStateResponse\"\x11\x8a\xe7\x18\ripaas.observe\x12p\n" +
 	"\rApplyWorkload\x12%.gantry.ipaas.v1.ApplyWorkloadRequest\x1a&.gantry.ipaas.v1.ApplyWorkloadResponse\"\x10\x8a\xe7\x18\fipaas.change\x12j\n" +
@@ -1399,7 +1559,9 @@ const file_gantry_ipaas_v1_ipaas_proto_rawDesc = "" +
 	"\bFenceApp\x12 .gantry.ipaas.v1.FenceAppRequest\x1a!.gantry.ipaas.v1.FenceAppResponse\"\x10\x8a\xe7\x18\fipaas.change\x12s\n" +
 	"\x0eDeleteWorkload\x12&.gantry.ipaas.v1.DeleteWorkloadRequest\x1a'.gantry.ipaas.v1.DeleteWorkloadResponse\"\x10\x8a\xe7\x18\fipaas.change\x12q\n" +
 	"\rListWorkloads\x12%.gantry.ipaas.v1.ListWorkloadsRequest\x1a&.gantry.ipaas.v1.ListWorkloadsResponse\"\x11\x8a\xe7\x18\ripaas.observe\x12b\n" +
-	"\bListPods\x12 .gantry.ipaas.v1.ListPodsRequest\x1a!.gantry.ipaas.v1.ListPodsResponse\"\x11\x8a\xe7\x18\ripaas.observe\x12x\n" +
+	"\bListPods\x12 .gantry.ipaas.v1.ListPodsRequest\x1a!.gantry.ipaas.v1.ListPodsResponse\"\x11\x8a\xe7\x18\ripaas.observe\x12j\n" +
+	"\n" +
+	"StreamLogs\x12\".gantry.ipaas.v1.StreamLogsRequest\x1a#.gantry.ipaas.v1.StreamLogsResponse\"\x11\x8a\xe7\x18\ripaas.observe0\x01\x12x\n" +
 	"\x0eWatchEndpoints\x12&.gantry.ipaas.v1.WatchEndpointsRequest\x1a'.gantry.ipaas.v1.WatchEndpointsResponse\"\x13\x8a\xe7\x18\x0fipaas.endpoints0\x01B\xad\x01\n" +
 	"\x13com.gantry.ipaas.v1B\n" +
 	"IpaasProtoP\x01Z,gantry.dev/proto/gen/gantry/ipaas/v1;ipaasv1\xa2\x02\x03GIX\xaa\x02\x0fGantry.Ipaas.V1\xca\x02\x0fGantry\\Ipaas\\V1\xe2\x02\x1bGantry\\Ipaas\\V1\\GPBMetadata\xea\x02\x11Gantry::Ipaas::V1b\x06proto3"
@@ -1416,7 +1578,7 @@ func file_gantry_ipaas_v1_ipaas_proto_rawDescGZIP() []byte {
 	return file_gantry_ipaas_v1_ipaas_proto_rawDescData
 }
 
-var file_gantry_ipaas_v1_ipaas_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_gantry_ipaas_v1_ipaas_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_gantry_ipaas_v1_ipaas_proto_goTypes = []any{
 	(*GetClusterStateRequest)(nil),              // 0: gantry.ipaas.v1.GetClusterStateRequest
 	(*GetClusterStateResponse)(nil),             // 1: gantry.ipaas.v1.GetClusterStateResponse
@@ -1436,56 +1598,63 @@ var file_gantry_ipaas_v1_ipaas_proto_goTypes = []any{
 	(*ListWorkloadsResponse)(nil),               // 15: gantry.ipaas.v1.ListWorkloadsResponse
 	(*ListPodsRequest)(nil),                     // 16: gantry.ipaas.v1.ListPodsRequest
 	(*ListPodsResponse)(nil),                    // 17: gantry.ipaas.v1.ListPodsResponse
-	(*WatchEndpointsRequest)(nil),               // 18: gantry.ipaas.v1.WatchEndpointsRequest
-	(*WatchEndpointsResponse)(nil),              // 19: gantry.ipaas.v1.WatchEndpointsResponse
-	nil,                                         // 20: gantry.ipaas.v1.Workload.SecretVersionsEntry
-	nil,                                         // 21: gantry.ipaas.v1.SecretContent.DataEntry
-	(*WatchEndpointsResponse_AppEndpoints)(nil), // 22: gantry.ipaas.v1.WatchEndpointsResponse.AppEndpoints
-	(*v1.NodeCapacity)(nil),                     // 23: gantry.v1.NodeCapacity
-	(*timestamppb.Timestamp)(nil),               // 24: google.protobuf.Timestamp
-	(*v1.AppSpec)(nil),                          // 25: gantry.v1.AppSpec
-	(*v1.ConfigFile)(nil),                       // 26: gantry.v1.ConfigFile
-	(*v1.Volume)(nil),                           // 27: gantry.v1.Volume
-	(*v1.Pod)(nil),                              // 28: gantry.v1.Pod
+	(*StreamLogsRequest)(nil),                   // 18: gantry.ipaas.v1.StreamLogsRequest
+	(*StreamLogsResponse)(nil),                  // 19: gantry.ipaas.v1.StreamLogsResponse
+	(*WatchEndpointsRequest)(nil),               // 20: gantry.ipaas.v1.WatchEndpointsRequest
+	(*WatchEndpointsResponse)(nil),              // 21: gantry.ipaas.v1.WatchEndpointsResponse
+	nil,                                         // 22: gantry.ipaas.v1.Workload.SecretVersionsEntry
+	nil,                                         // 23: gantry.ipaas.v1.SecretContent.DataEntry
+	(*WatchEndpointsResponse_AppEndpoints)(nil), // 24: gantry.ipaas.v1.WatchEndpointsResponse.AppEndpoints
+	(*v1.NodeCapacity)(nil),                     // 25: gantry.v1.NodeCapacity
+	(*timestamppb.Timestamp)(nil),               // 26: google.protobuf.Timestamp
+	(*v1.AppSpec)(nil),                          // 27: gantry.v1.AppSpec
+	(*v1.ConfigFile)(nil),                       // 28: gantry.v1.ConfigFile
+	(*v1.Volume)(nil),                           // 29: gantry.v1.Volume
+	(*v1.Pod)(nil),                              // 30: gantry.v1.Pod
+	(*v1.LogLine)(nil),                          // 31: gantry.v1.LogLine
 }
 var file_gantry_ipaas_v1_ipaas_proto_depIdxs = []int32{
-	23, // 0: gantry.ipaas.v1.GetClusterStateResponse.nodes:type_name -> gantry.v1.NodeCapacity
-	24, // 1: gantry.ipaas.v1.GetClusterStateResponse.observe_time:type_name -> google.protobuf.Timestamp
+	25, // 0: gantry.ipaas.v1.GetClusterStateResponse.nodes:type_name -> gantry.v1.NodeCapacity
+	26, // 1: gantry.ipaas.v1.GetClusterStateResponse.observe_time:type_name -> google.protobuf.Timestamp
 	2,  // 2: gantry.ipaas.v1.GetClusterStateResponse.dns:type_name -> gantry.ipaas.v1.DnsCheck
-	24, // 3: gantry.ipaas.v1.DnsCheck.time:type_name -> google.protobuf.Timestamp
-	25, // 4: gantry.ipaas.v1.Workload.spec:type_name -> gantry.v1.AppSpec
-	20, // 5: gantry.ipaas.v1.Workload.secret_versions:type_name -> gantry.ipaas.v1.Workload.SecretVersionsEntry
+	26, // 3: gantry.ipaas.v1.DnsCheck.time:type_name -> google.protobuf.Timestamp
+	27, // 4: gantry.ipaas.v1.Workload.spec:type_name -> gantry.v1.AppSpec
+	22, // 5: gantry.ipaas.v1.Workload.secret_versions:type_name -> gantry.ipaas.v1.Workload.SecretVersionsEntry
 	3,  // 6: gantry.ipaas.v1.ApplyWorkloadRequest.workload:type_name -> gantry.ipaas.v1.Workload
 	13, // 7: gantry.ipaas.v1.ApplyWorkloadResponse.state:type_name -> gantry.ipaas.v1.WorkloadState
-	26, // 8: gantry.ipaas.v1.ApplyConfigRequest.files:type_name -> gantry.v1.ConfigFile
+	28, // 8: gantry.ipaas.v1.ApplyConfigRequest.files:type_name -> gantry.v1.ConfigFile
 	7,  // 9: gantry.ipaas.v1.ApplyConfigRequest.secrets:type_name -> gantry.ipaas.v1.SecretContent
-	27, // 10: gantry.ipaas.v1.ApplyConfigRequest.volumes:type_name -> gantry.v1.Volume
-	21, // 11: gantry.ipaas.v1.SecretContent.data:type_name -> gantry.ipaas.v1.SecretContent.DataEntry
-	24, // 12: gantry.ipaas.v1.WorkloadState.unschedulable_since:type_name -> google.protobuf.Timestamp
+	29, // 10: gantry.ipaas.v1.ApplyConfigRequest.volumes:type_name -> gantry.v1.Volume
+	23, // 11: gantry.ipaas.v1.SecretContent.data:type_name -> gantry.ipaas.v1.SecretContent.DataEntry
+	26, // 12: gantry.ipaas.v1.WorkloadState.unschedulable_since:type_name -> google.protobuf.Timestamp
 	13, // 13: gantry.ipaas.v1.ListWorkloadsResponse.workloads:type_name -> gantry.ipaas.v1.WorkloadState
-	28, // 14: gantry.ipaas.v1.ListPodsResponse.pods:type_name -> gantry.v1.Pod
-	22, // 15: gantry.ipaas.v1.WatchEndpointsResponse.endpoints:type_name -> gantry.ipaas.v1.WatchEndpointsResponse.AppEndpoints
-	0,  // 16: gantry.ipaas.v1.IpaasService.GetClusterState:input_type -> gantry.ipaas.v1.GetClusterStateRequest
-	4,  // 17: gantry.ipaas.v1.IpaasService.ApplyWorkload:input_type -> gantry.ipaas.v1.ApplyWorkloadRequest
-	6,  // 18: gantry.ipaas.v1.IpaasService.ApplyConfig:input_type -> gantry.ipaas.v1.ApplyConfigRequest
-	9,  // 19: gantry.ipaas.v1.IpaasService.FenceApp:input_type -> gantry.ipaas.v1.FenceAppRequest
-	11, // 20: gantry.ipaas.v1.IpaasService.DeleteWorkload:input_type -> gantry.ipaas.v1.DeleteWorkloadRequest
-	14, // 21: gantry.ipaas.v1.IpaasService.ListWorkloads:input_type -> gantry.ipaas.v1.ListWorkloadsRequest
-	16, // 22: gantry.ipaas.v1.IpaasService.ListPods:input_type -> gantry.ipaas.v1.ListPodsRequest
-	18, // 23: gantry.ipaas.v1.IpaasService.WatchEndpoints:input_type -> gantry.ipaas.v1.WatchEndpointsRequest
-	1,  // 24: gantry.ipaas.v1.IpaasService.GetClusterState:output_type -> gantry.ipaas.v1.GetClusterStateResponse
-	5,  // 25: gantry.ipaas.v1.IpaasService.ApplyWorkload:output_type -> gantry.ipaas.v1.ApplyWorkloadResponse
-	8,  // 26: gantry.ipaas.v1.IpaasService.ApplyConfig:output_type -> gantry.ipaas.v1.ApplyConfigResponse
-	10, // 27: gantry.ipaas.v1.IpaasService.FenceApp:output_type -> gantry.ipaas.v1.FenceAppResponse
-	12, // 28: gantry.ipaas.v1.IpaasService.DeleteWorkload:output_type -> gantry.ipaas.v1.DeleteWorkloadResponse
-	15, // 29: gantry.ipaas.v1.IpaasService.ListWorkloads:output_type -> gantry.ipaas.v1.ListWorkloadsResponse
-	17, // 30: gantry.ipaas.v1.IpaasService.ListPods:output_type -> gantry.ipaas.v1.ListPodsResponse
-	19, // 31: gantry.ipaas.v1.IpaasService.WatchEndpoints:output_type -> gantry.ipaas.v1.WatchEndpointsResponse
-	24, // [24:32] is the sub-list for method output_type
-	16, // [16:24] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	30, // 14: gantry.ipaas.v1.ListPodsResponse.pods:type_name -> gantry.v1.Pod
+	26, // 15: gantry.ipaas.v1.StreamLogsRequest.since_time:type_name -> google.protobuf.Timestamp
+	31, // 16: gantry.ipaas.v1.StreamLogsResponse.lines:type_name -> gantry.v1.LogLine
+	24, // 17: gantry.ipaas.v1.WatchEndpointsResponse.endpoints:type_name -> gantry.ipaas.v1.WatchEndpointsResponse.AppEndpoints
+	0,  // 18: gantry.ipaas.v1.IpaasService.GetClusterState:input_type -> gantry.ipaas.v1.GetClusterStateRequest
+	4,  // 19: gantry.ipaas.v1.IpaasService.ApplyWorkload:input_type -> gantry.ipaas.v1.ApplyWorkloadRequest
+	6,  // 20: gantry.ipaas.v1.IpaasService.ApplyConfig:input_type -> gantry.ipaas.v1.ApplyConfigRequest
+	9,  // 21: gantry.ipaas.v1.IpaasService.FenceApp:input_type -> gantry.ipaas.v1.FenceAppRequest
+	11, // 22: gantry.ipaas.v1.IpaasService.DeleteWorkload:input_type -> gantry.ipaas.v1.DeleteWorkloadRequest
+	14, // 23: gantry.ipaas.v1.IpaasService.ListWorkloads:input_type -> gantry.ipaas.v1.ListWorkloadsRequest
+	16, // 24: gantry.ipaas.v1.IpaasService.ListPods:input_type -> gantry.ipaas.v1.ListPodsRequest
+	18, // 25: gantry.ipaas.v1.IpaasService.StreamLogs:input_type -> gantry.ipaas.v1.StreamLogsRequest
+	20, // 26: gantry.ipaas.v1.IpaasService.WatchEndpoints:input_type -> gantry.ipaas.v1.WatchEndpointsRequest
+	1,  // 27: gantry.ipaas.v1.IpaasService.GetClusterState:output_type -> gantry.ipaas.v1.GetClusterStateResponse
+	5,  // 28: gantry.ipaas.v1.IpaasService.ApplyWorkload:output_type -> gantry.ipaas.v1.ApplyWorkloadResponse
+	8,  // 29: gantry.ipaas.v1.IpaasService.ApplyConfig:output_type -> gantry.ipaas.v1.ApplyConfigResponse
+	10, // 30: gantry.ipaas.v1.IpaasService.FenceApp:output_type -> gantry.ipaas.v1.FenceAppResponse
+	12, // 31: gantry.ipaas.v1.IpaasService.DeleteWorkload:output_type -> gantry.ipaas.v1.DeleteWorkloadResponse
+	15, // 32: gantry.ipaas.v1.IpaasService.ListWorkloads:output_type -> gantry.ipaas.v1.ListWorkloadsResponse
+	17, // 33: gantry.ipaas.v1.IpaasService.ListPods:output_type -> gantry.ipaas.v1.ListPodsResponse
+	19, // 34: gantry.ipaas.v1.IpaasService.StreamLogs:output_type -> gantry.ipaas.v1.StreamLogsResponse
+	21, // 35: gantry.ipaas.v1.IpaasService.WatchEndpoints:output_type -> gantry.ipaas.v1.WatchEndpointsResponse
+	27, // [27:36] is the sub-list for method output_type
+	18, // [18:27] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_gantry_ipaas_v1_ipaas_proto_init() }
@@ -1499,7 +1668,7 @@ func file_gantry_ipaas_v1_ipaas_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gantry_ipaas_v1_ipaas_proto_rawDesc), len(file_gantry_ipaas_v1_ipaas_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -29,6 +29,7 @@ const (
 	IpaasService_DeleteWorkload_FullMethodName  = "/gantry.ipaas.v1.IpaasService/DeleteWorkload"
 	IpaasService_ListWorkloads_FullMethodName   = "/gantry.ipaas.v1.IpaasService/ListWorkloads"
 	IpaasService_ListPods_FullMethodName        = "/gantry.ipaas.v1.IpaasService/ListPods"
+	IpaasService_StreamLogs_FullMethodName      = "/gantry.ipaas.v1.IpaasService/StreamLogs"
 	IpaasService_WatchEndpoints_FullMethodName  = "/gantry.ipaas.v1.IpaasService/WatchEndpoints"
 )
 
@@ -60,6 +61,8 @@ type IpaasServiceClient interface {
 	ListWorkloads(ctx context.Context, in *ListWorkloadsRequest, opts ...grpc.CallOption) (*ListWorkloadsResponse, error)
 	// Pods of one app, or of all apps that Gantry runs here.
 	ListPods(ctx context.Context, in *ListPodsRequest, opts ...grpc.CallOption) (*ListPodsResponse, error)
+	// Streams what the containers of an app print, in the order of time.
+	StreamLogs(ctx context.Context, in *StreamLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamLogsResponse], error)
 	// Streams the ready endpoints of the apps asked for: one event per app
 	// with all its endpoints, a bookmark when all have been sent, then an event
 	// per change. Nothing is sent before the caches have synced, so a list is
@@ -145,9 +148,28 @@ func (c *ipaasServiceClient) ListPods(ctx context.Context, in *ListPodsRequest, 
 	return out, nil
 }
 
+func (c *ipaasServiceClient) StreamLogs(ctx context.Context, in *StreamLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamLogsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &IpaasService_ServiceDesc.Streams[0], IpaasService_StreamLogs_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamLogsRequest, StreamLogsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type IpaasService_StreamLogsClient = grpc.ServerStreamingClient[StreamLogsResponse]
+
 func (c *ipaasServiceClient) WatchEndpoints(ctx context.Context, in *WatchEndpointsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchEndpointsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &IpaasService_ServiceDesc.Streams[0], IpaasService_WatchEndpoints_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &IpaasService_ServiceDesc.Streams[1], IpaasService_WatchEndpoints_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -192,6 +214,8 @@ type IpaasServiceServer interface {
 	ListWorkloads(context.Context, *ListWorkloadsRequest) (*ListWorkloadsResponse, error)
 	// Pods of one app, or of all apps that Gantry runs here.
 	ListPods(context.Context, *ListPodsRequest) (*ListPodsResponse, error)
+	// Streams what the containers of an app print, in the order of time.
+	StreamLogs(*StreamLogsRequest, grpc.ServerStreamingServer[StreamLogsResponse]) error
 	// Streams the ready endpoints of the apps asked for: one event per app
 	// with all its endpoints, a bookmark when all have been sent, then an event
 	// per change. Nothing is sent before the caches have synced, so a list is
@@ -227,6 +251,9 @@ func (UnimplementedIpaasServiceServer) ListWorkloads(context.Context, *ListWorkl
 }
 func (UnimplementedIpaasServiceServer) ListPods(context.Context, *ListPodsRequest) (*ListPodsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPods not implemented")
+}
+func (UnimplementedIpaasServiceServer) StreamLogs(*StreamLogsRequest, grpc.ServerStreamingServer[StreamLogsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamLogs not implemented")
 }
 func (UnimplementedIpaasServiceServer) WatchEndpoints(*WatchEndpointsRequest, grpc.ServerStreamingServer[WatchEndpointsResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchEndpoints not implemented")
@@ -378,6 +405,17 @@ func _IpaasService_ListPods_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _IpaasService_StreamLogs_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamLogsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(IpaasServiceServer).StreamLogs(m, &grpc.GenericServerStream[StreamLogsRequest, StreamLogsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type IpaasService_StreamLogsServer = grpc.ServerStreamingServer[StreamLogsResponse]
+
 func _IpaasService_WatchEndpoints_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(WatchEndpointsRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -426,6 +464,11 @@ var IpaasService_ServiceDesc = grpc.ServiceDesc{
 		},
 	},
 	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamLogs",
+			Handler:       _IpaasService_StreamLogs_Handler,
+			ServerStreams: true,
+		},
 		{
 			StreamName:    "WatchEndpoints",
 			Handler:       _IpaasService_WatchEndpoints_Handler,
