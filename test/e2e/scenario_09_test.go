@@ -50,9 +50,11 @@ func Test09StoreKilledAgainAndAgain(t *testing.T) {
 	tr.finish(firstPhase)
 }
 
-// writer makes projects, one after the other, and notes the accepted ones.
+// writer makes projects, one after the other, and notes the accepted ones, and
+// how often what was said against the others.
 type writer struct {
 	refused  int
+	why      map[string]int
 	accepted []string
 	stop     chan struct{}
 	done     sync.WaitGroup
@@ -60,7 +62,7 @@ type writer struct {
 
 func newWriter(t *testing.T) *writer {
 	t.Helper()
-	w := &writer{stop: make(chan struct{})}
+	w := &writer{stop: make(chan struct{}), why: map[string]int{}}
 	r := newREST(t)
 	w.done.Go(func() {
 		for n := 0; ; n++ {
@@ -70,11 +72,13 @@ func newWriter(t *testing.T) *writer {
 			case <-time.After(100 * time.Millisecond):
 			}
 			name := fmt.Sprintf("storm-%04d", n)
-			if code, _, err := r.try("POST", "/v1/projects", fmt.Sprintf(`{"name":"projects/%s"}`, name)); err == nil && code == 200 {
+			code, said, err := r.try("POST", "/v1/projects", fmt.Sprintf(`{"name":"projects/%s"}`, name))
+			if err == nil && code == 200 {
 				w.accepted = append(w.accepted, name)
-			} else {
-				w.refused++
+				continue
 			}
+			w.refused++
+			w.why[fmt.Sprint(code, " ", string(said), err)]++
 		}
 	})
 	return w

@@ -60,7 +60,7 @@ func Test16WrongClocks(t *testing.T) {
 			t.Errorf("the accepted project %s is lost", name)
 		}
 	}
-	t.Logf("%d changes were accepted, %d refused", len(accepted), w.refused)
+	t.Logf("%d changes were accepted, %d refused: %v", len(accepted), w.refused, w.why)
 	if len(accepted) == 0 {
 		t.Fatal("no change was accepted")
 	}
