@@ -186,7 +186,7 @@ func (i *instance) server() (*grpcserver.Server, error) {
 
 // unserved are the rules of routes that ingress-agent does not serve in this
 // version. It quarantines routes that have them, so nobody is let in by one.
-func unserved() []string { return []string{"tls", "protocol", "cors", "sticky", "canaries"} }
+func unserved() []string { return []string{"cors", "sticky", "canaries"} }
 
 // lead runs every loop for one term; the first that fails ends it.
 func (i *instance) lead(ctx context.Context, term leader.Term) error {

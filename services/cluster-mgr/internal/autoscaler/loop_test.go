@@ -51,23 +51,26 @@ func TestNothingIsTakenAwayInTheDark(t *testing.T) {
 	series := func(pod string, value any) string {
 		return fmt.Sprintf(`{"metric":{"cluster":"site-a","namespace":"gantry-pay","pod":%q},"value":[0,"%v"]}`, pod, value)
 	}
+	whole := func(first any) []string {
+		return []string{series("idle-0", first), series("idle-1", 0.1), series("idle-2", 0.1), series("idle-3", 0.1)}
+	}
 	troubles := map[string]func(http.ResponseWriter, *http.Request){
 		"none: the control": nil,
 		"dead": func(out http.ResponseWriter, _ *http.Request) {
 			http.Error(out, "no", http.StatusServiceUnavailable)
 		},
 		"empty": func(out http.ResponseWriter, _ *http.Request) { answer(out, "") },
-		"NaN": func(out http.ResponseWriter, _ *http.Request) {
-			answer(out, "", series("idle-0", "NaN"), series("idle-1", "NaN"))
-		},
 		"half": func(out http.ResponseWriter, _ *http.Request) {
 			answer(out, "", series("idle-0", 0.1), series("idle-1", 0.1))
 		},
+		// All pods are there, so nothing but the trouble itself can hold.
+		"NaN":      func(out http.ResponseWriter, _ *http.Request) { answer(out, "", whole("NaN")...) },
+		"negative": func(out http.ResponseWriter, _ *http.Request) { answer(out, "", whole(-0.1)...) },
+		"infinite": func(out http.ResponseWriter, _ *http.Request) { answer(out, "", whole("+Inf")...) },
 		"twice": func(out http.ResponseWriter, _ *http.Request) {
-			answer(out, "", series("idle-0", 0.1), series("idle-0", 0.2))
+			answer(out, "", append(whole(0.1), series("idle-0", 0.2))...)
 		},
-		"negative":  func(out http.ResponseWriter, _ *http.Request) { answer(out, "", series("idle-0", -0.1)) },
-		"a warning": func(out http.ResponseWriter, _ *http.Request) { answer(out, `"partial"`, series("idle-0", 0.1)) },
+		"a warning": func(out http.ResponseWriter, _ *http.Request) { answer(out, `"partial"`, whole(0.1)...) },
 		"no JSON":   func(out http.ResponseWriter, _ *http.Request) { fmt.Fprint(out, "<html>") },
 	}
 	for name, trouble := range troubles {

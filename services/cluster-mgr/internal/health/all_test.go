@@ -50,6 +50,16 @@ func TestOneOfTwoClustersMayGoDown(t *testing.T) {
 	}
 }
 
+// rule C3: one window is a minute.
+func TestOneAfterTheOther(t *testing.T) {
+	for apart, frozen := range map[int64]bool{58: true, 60: false} {
+		f := newFleet("site-a", "site-b").see(apart, dead(), well()).see(4, dead())
+		if f.last.Freeze.Frozen != frozen {
+			t.Errorf("%d s apart: %s, %+v", apart, f.verdicts(), f.last.Freeze)
+		}
+	}
+}
+
 func TestMassFailureIsOurOwn(t *testing.T) {
 	// rule C3
 	cases := []struct {

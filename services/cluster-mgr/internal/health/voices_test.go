@@ -83,3 +83,18 @@ func TestStrangeSubjectsAreIgnoredAndOldVoicesForgotten(t *testing.T) {
 		t.Errorf("got %q", text)
 	}
 }
+
+// rule C4: three failures, over thirty seconds, not one less.
+func TestWhatConfirms(t *testing.T) {
+	set := Settings{}.withDefaults()
+	for _, tc := range []struct {
+		failures int
+		over     int64 // milliseconds
+		want     bool
+	}{{3, 30_000, true}, {3, 29_999, false}, {2, 60_000, false}} {
+		v := Voice{Vantage: "cluster-mgr", Subject: SubjectIPAAS, Failures: tc.failures, FirstFailureUnixMilli: start - tc.over}
+		if got := v.confirmed(start, set); got != tc.want {
+			t.Errorf("%d failures over %d ms: %t", tc.failures, tc.over, got)
+		}
+	}
+}

@@ -79,7 +79,9 @@ func TestAnAppsOwnQuery(t *testing.T) {
 	if err != nil || len(perPod.Pods[pod("web-1")]) != 1 || len(perPod.Pods[pod("web-2")]) != 1 || len(perPod.Totals) != 0 {
 		t.Errorf("%+v, %v", perPod, err)
 	}
-	if q := (*queries)[0]; !strings.Contains(q, `queue{cluster="site-a",namespace="gantry-pay"}`) {
+	// Rules E5 and A2.
+	const limited = `queue{cluster="site-a",namespace="gantry-pay"}`
+	if q := (*queries)[0]; q != "("+limited+" and timestamp("+limited+") > time() - 2) lookback 2s" {
 		t.Errorf("asked %s", q)
 	}
 	for query, want := range map[string]float64{"sum(backlog)": 70, "scalar(lag)": 12} {

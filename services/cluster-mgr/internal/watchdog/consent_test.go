@@ -117,6 +117,21 @@ func TestAFlappingClusterIsSwitchedOnce(t *testing.T) {
 	}
 }
 
+// rule C4: it is still DOWN, since it must answer for a while to be healthy
+// again, but who answers is not left.
+func TestAClusterThatAnswersAgainIsNotLeft(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, siteA, siteB).opt(siteB, automatic()).pass(20 * time.Second).lose().pass(50 * time.Second)
+	w.sites[siteB].dead = false
+	w.pass(20 * time.Second)
+	if w.verdict(siteB) != "DOWN" {
+		t.Fatalf("it is %s already", w.verdict(siteB))
+	}
+	if o := w.last(); o.Running() || !strings.Contains(o.Metadata.GetSummary(), "it has begun to answer again") {
+		t.Errorf("%s: %s", o.Metadata.GetState(), o.Metadata.GetSummary())
+	}
+}
+
 // rule C3
 func TestNothingIsApprovedInAFreeze(t *testing.T) {
 	t.Parallel()
