@@ -28,6 +28,8 @@ func main() {
 		flags.StringVar(&c.Keepalived, "keepalived", "keepalived", "the Keepalived program; empty: the VIP is somebody else's work")
 		flags.StringVar(&c.Interface, "interface", "eth0", "network interface that carries the VIP")
 		flags.IntVar(&c.HTTPPort, "http-port", 80, "port of HTTP on all addresses of the node")
+		flags.IntVar(&c.HTTPSPort, "https-port", 443, "port of HTTPS, opened when a host needs it; 0: none")
+		flags.StringVar(&c.GatewayKey, "gateway-key", "", "file of the key that opens the gateway's certificates; empty: hosts with TLS are not served")
 		return func(ctx context.Context, common serve.Common) error {
 			c.Common, c.Etcd = common, strings.Split(endpoints, ",")
 			return app.Run(ctx, c)

@@ -16,7 +16,7 @@ import (
 )
 
 func (s *runner) gatewayCommand() *cobra.Command {
-	g := group("gateway", "Take load balancer nodes out and in", s.gatewayDrain())
+	g := group("gateway", "Take load balancer nodes out and in, make their keys", s.gatewayDrain(), s.gatewayKey())
 	g.Aliases = []string{"gw"}
 	return g
 }

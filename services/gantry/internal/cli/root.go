@@ -29,7 +29,7 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 denied, 5 conflict, 6 timed o
 	root.AddGroup(&cobra.Group{ID: "apps", Title: "Apps:"}, &cobra.Group{ID: "platform", Title: "Platform:"}, &cobra.Group{ID: "machine", Title: "This machine:"})
 	add(root, "apps", s.getCommand(), s.applyCommand(), s.deleteCommand(), s.scaleCommand(), s.rollbackCommand(), s.appCommand(), s.logsCommand(), s.trafficCommand(), s.routeCommand(), s.autoscaleCommand(), s.secretCommand(), s.explainCommand())
 	add(root, "platform", s.clusterCommand(), s.gatewayCommand(), s.operationCommand())
-	add(root, "machine", s.localCommand(), s.demoCommand(), s.loadCommand(), s.placementCommand(), s.failoverCommand(), s.configCommand(), s.versionCommand())
+	add(root, "machine", s.localCommand(), s.demoCommand(), s.loadCommand(), s.placementCommand(), s.failoverCommand(), s.ingressCommand(), s.configCommand(), s.versionCommand())
 	root.SetHelpCommandGroupID("machine")
 	root.SetCompletionCommandGroupID("machine")
 	for _, flag := range []string{"context", "project"} {

@@ -2,14 +2,19 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
+	"gantry.dev/pkg/fault"
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
 	"gantry.dev/services/gantry/internal/client"
 	"gantry.dev/services/gantry/internal/manifest"
 	"gantry.dev/services/gantry/internal/output"
+	"gantry.dev/services/ingress-agent/offline"
+	"github.com/pmezard/go-difflib/difflib"
 	"github.com/spf13/cobra"
 )
 
@@ -18,9 +23,9 @@ func (s *runner) routeDiff() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "diff -f FILE",
 		Short: "Show what applying routes would change",
-		Long: `Lets the platform check the routes of YAML files and shows, line by line, what
-applying them would change. Nothing is changed. Other resources of the files are
-passed over.`,
+		Long: `Lets the platform check the routes of YAML files and shows what applying them would
+change: of their fields, and of the Nginx file of their host as it would be with
+this route alone. Nothing is changed. Other resources of the files are passed over.`,
 		Example: "  gantry route diff -f routes.yaml",
 		Args:    cobra.NoArgs,
 	}
@@ -53,59 +58,65 @@ func (s *runner) diffOne(ctx context.Context, c *client.Client, d manifest.Docum
 		return locate(d, err)
 	}
 	fmt.Fprintf(s.Out, "%s %s\n", output.ShortName(route), outcome(before != nil, routeWish(before), routeWish(after)))
-	old, err := routeLines(before)
-	if err != nil {
-		return err
-	}
-	next, err := routeLines(after)
-	if err != nil {
-		return err
-	}
-	for _, line := range difference(old, next) {
-		fmt.Fprintln(s.Out, line)
+	for _, view := range []func(*gantryv1.Route) (routeText, error){fieldsOf, nginxOf} {
+		old, err := view(before)
+		if err != nil {
+			return err
+		}
+		next, err := view(after)
+		if err != nil {
+			return err
+		}
+		if err := s.showDifference(old, next); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// routeLines is a route's manifest; nothing of no route.
-func routeLines(r *gantryv1.Route) ([]string, error) {
+// routeText is a route as text; without name of no route.
+type routeText struct{ name, text string }
+
+// fieldsOf is a route's manifest.
+func fieldsOf(r *gantryv1.Route) (routeText, error) {
 	if r == nil {
-		return nil, nil
+		return routeText{}, nil
 	}
 	var text bytes.Buffer
 	printer := &output.Printer{Out: &text, Format: output.YAML}
 	err := printer.One(routeWish(r))
-	return strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n"), err
+	return routeText{output.ShortName(r), text.String()}, err
 }
 
-// difference gives the lines that go ("- ") and come ("+ "), in order: all but
-// a longest common subsequence.
-func difference(old, next []string) []string {
-	// common[i][j] is the length of the longest one of old[i:] and next[j:].
-	common := make([][]int, len(old)+1)
-	common[len(old)] = make([]int, len(next)+1)
-	for i := len(old) - 1; i >= 0; i-- {
-		common[i] = make([]int, len(next)+1)
-		for j := len(next) - 1; j >= 0; j-- {
-			common[i][j] = max(common[i+1][j], common[i][j+1])
-			if old[i] == next[j] {
-				common[i][j] = common[i+1][j+1] + 1
-			}
-		}
+// nginxOf is what a load balancer node makes of the route alone, or why it
+// would not serve it.
+func nginxOf(r *gantryv1.Route) (routeText, error) {
+	if r == nil {
+		return routeText{}, nil
 	}
-	var out []string
-	i, j := 0, 0
-	for i < len(old) || j < len(next) {
-		switch {
-		case i < len(old) && j < len(next) && old[i] == next[j]:
-			i, j = i+1, j+1
-		case j == len(next) || i < len(old) && common[i+1][j] >= common[i][j+1]:
-			out = append(out, "- "+old[i])
-			i++
-		default:
-			out = append(out, "+ "+next[j])
-			j++
-		}
+	c := offline.Config(nil, output.Last(r.GetGateway()), []*gantryv1.Route{r})
+	rendered, err := offline.Render(c, usualNode())
+	if err != nil {
+		return routeText{}, fault.Internal("NOT_RENDERED", "%s: %w", r.GetName(), err)
 	}
-	return out
+	file := offline.HostFile(r.GetHost())
+	text := string(rendered.Files[file])
+	for _, p := range rendered.Problems {
+		text += "# not served: " + oneLine(p.Reason) + "\n"
+	}
+	return routeText{file, text}, nil
+}
+
+// showDifference prints a unified diff; nothing of equal texts.
+func (s *runner) showDifference(old, next routeText) error {
+	if old == next {
+		return nil
+	}
+	text, err := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
+		FromFile: cmp.Or(old.name, "/dev/null"), A: slices.Collect(strings.Lines(old.text)),
+		ToFile: cmp.Or(next.name, "/dev/null"), B: slices.Collect(strings.Lines(next.text)),
+		Context: 3,
+	})
+	fmt.Fprint(s.Out, text)
+	return err
 }

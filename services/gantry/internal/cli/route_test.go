@@ -50,7 +50,7 @@ func TestRoutes(t *testing.T) {
 		t.Errorf("short names in %v", tls)
 	}
 	diff := gantry(t, config, second, "route", "diff", "-f", "-")
-	if diff.code != 0 || diff.out != "route/web configured\n-     readSeconds: 30\n+     readSeconds: 90\nroute/old unchanged\n" {
+	if diff.code != 0 || !strings.Contains(diff.out, "-    readSeconds: 30\n+    readSeconds: 90\n") || !strings.HasSuffix(diff.out, "route/old unchanged\n") {
 		t.Errorf("%+v", diff)
 	}
 	if got := p.routes["projects/hello/routes/web"].GetRules().GetLimits().GetReadSeconds(); got != 30 {
@@ -83,6 +83,32 @@ func TestRoutes(t *testing.T) {
 		golden(t, want, got.out)
 	}
 	if got := gantry(t, config, first, "delete", "-f", "-"); got.code != 0 || len(p.routes)+len(p.streams) != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A diff shows the fields and what Nginx makes of them, of a new route all.
+func TestRouteDiff(t *testing.T) {
+	_, config := startPlatform(t)
+	route := func(name, rules string) string {
+		return "kind: Route\nname: " + name + "\ngateway: main\nhost: " + name + ".test\napp: web\nport: 8080\nrules: " + rules + "\n"
+	}
+	if got := gantry(t, config, route("web", "{limits: {readSeconds: 30}}"), "apply", "-f", "-"); got.code != 0 {
+		t.Fatalf("%+v", got)
+	}
+	next := route("web", "{limits: {readSeconds: 90}, gzip: true}") + "---\n" + route("new", "{}") + "---\n" + route("bad", "{limits: {readSeconds: 90000}}")
+	got := gantry(t, config, next, "route", "diff", "-f", "-")
+	for _, want := range []string{
+		"route/web configured\n--- route/web\n+++ route/web\n@@", "\n-    readSeconds: 30\n+    readSeconds: 90\n",
+		"\n--- hosts/web.test.conf\n+++ hosts/web.test.conf\n@@", "\n-        proxy_read_timeout 30s;\n", "\n+        proxy_read_timeout 90s;\n", "\n+        gzip on;\n",
+		"\nroute/new created\n--- /dev/null\n+++ route/new\n@@", "\n--- /dev/null\n+++ hosts/new.test.conf\n@@", "\n+    server_name new.test;\n",
+		"\n+# not served: rules.limits.read_seconds 90000 is not from 0 to 86400\n",
+	} {
+		if !strings.Contains(got.out, want) {
+			t.Errorf("no %q in %s", want, got.out)
+		}
+	}
+	if got.code != 0 || strings.Contains(got.out, "-    server_name") {
 		t.Errorf("%+v", got)
 	}
 }

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -12,19 +13,14 @@ import (
 	"gantry.dev/services/ingress-agent/internal/source"
 )
 
-const (
-	// retryPause follows a configuration that could not be brought into
-	// effect.
-	retryPause = 5 * time.Second
-	// Reloads are at least this many times as far apart as the last one took.
-	reloadShare = 5
-)
+// retryPause follows a configuration that could not be brought into effect.
+const retryPause = 5 * time.Second
 
 // applyLoop brings configurations into effect, the newest first. Weights and
 // clusters count at once; files wait for the time of the next reload, so that
 // many changes become one reload (rule I5).
 func (a *agent) applyLoop(ctx context.Context) error {
-	var notBefore time.Time
+	p := &pace{least: a.reloadPause()}
 	var c *ingressv1.GatewayConfig
 	for {
 		if c == nil {
@@ -32,16 +28,21 @@ func (a *agent) applyLoop(ctx context.Context) error {
 				return nil
 			}
 		}
+		if err := a.whole(c); err != nil {
+			a.state.problem("configuration", err)
+			a.log.Error("a configuration was refused", "generation", c.GetGeneration(), "error", err.Error())
+			c = nil
+			continue
+		}
 		build := a.accept(ctx, c)
-		if newer := a.waitForReload(ctx, build, notBefore); newer != nil {
+		if newer := a.waitForReload(ctx, build, p); newer != nil {
 			c = newer
 			continue
 		}
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // the end that was asked for
 		}
-		took, err := a.apply(ctx, c, build)
-		notBefore = time.Now().Add(max(a.reloadPause(), reloadShare*took))
+		err := a.apply(ctx, c, build, p)
 		wait := time.Duration(0)
 		if err != nil {
 			wait = retryPause
@@ -72,9 +73,19 @@ func (a *agent) next(ctx context.Context, limit time.Duration) *ingressv1.Gatewa
 	return nil
 }
 
+// whole refuses a configuration that says nothing of clusters while some are
+// known: it would take every pod out (rule I6). An operator who gives up the
+// last cluster loses nothing by it: its pods are skipped when they go.
+func (a *agent) whole(c *ingressv1.GatewayConfig) error {
+	if len(c.GetClusters()) > 0 || len(a.store.Snapshot()) == 0 {
+		return nil
+	}
+	return fmt.Errorf("generation %d names no cluster, although some were known; what was served stays", c.GetGeneration())
+}
+
 // accept makes weights and clusters count and follows the routed apps.
 func (a *agent) accept(ctx context.Context, c *ingressv1.GatewayConfig) render.Build {
-	build := render.FromConfig(c, a.config.Node)
+	build := a.secure(c, render.FromConfig(c, a.config.Node))
 	a.state.accept(c, build)
 	a.follow(ctx, c)
 	return build
@@ -93,12 +104,15 @@ func (a *agent) follow(ctx context.Context, c *ingressv1.GatewayConfig) {
 
 // waitForReload lets the pause between two reloads pass, if the build needs
 // one; it gives a newer configuration that came meanwhile.
-func (a *agent) waitForReload(ctx context.Context, b render.Build, notBefore time.Time) *ingressv1.GatewayConfig {
-	changes, err := a.manager.Changes(b)
-	if wait := time.Until(notBefore); err == nil && changes && wait > 0 {
-		return a.next(ctx, wait)
+func (a *agent) waitForReload(ctx context.Context, b render.Build, p *pace) *ingressv1.GatewayConfig {
+	wait := p.wait(time.Now())
+	if wait == 0 {
+		return nil
 	}
-	return nil
+	if changes, err := a.manager.Changes(b); err != nil || !changes {
+		return nil
+	}
+	return a.next(ctx, wait)
 }
 
 func (a *agent) reloadPause() time.Duration {
@@ -108,17 +122,21 @@ func (a *agent) reloadPause() time.Duration {
 	return defaultReloadPause
 }
 
-// apply brings the files into effect and tells how long a reload took. It is
-// not cut short by the agent's own end: a half-done swap would stay.
-func (a *agent) apply(ctx context.Context, c *ingressv1.GatewayConfig, b render.Build) (time.Duration, error) {
+// apply brings the files into effect. It is not cut short by the agent's own
+// end: a half-done swap would stay.
+func (a *agent) apply(ctx context.Context, c *ingressv1.GatewayConfig, b render.Build, p *pace) error {
 	start := time.Now()
 	a.introduce(c, b.Model.VRRP)
+	a.pushCertificates(ctx) // before a new host needs one
 	out, err := a.manager.Apply(context.WithoutCancel(ctx), b)
+	if out.Took > 0 {
+		p.reloaded(time.Now(), out.Took)
+	}
 	a.state.problem("configuration", err)
 	if err != nil {
 		a.metrics.applyFailed.Inc()
 		a.log.Error("a configuration could not be brought into effect; the last good one stays", "generation", c.GetGeneration(), "error", err.Error())
-		return 0, err
+		return err
 	}
 	a.state.problem("vip", nil)
 	if out.VRRPProblem != "" {
@@ -126,18 +144,19 @@ func (a *agent) apply(ctx context.Context, c *ingressv1.GatewayConfig, b render.
 	}
 	a.state.applied(out.Model, out.Quarantined, c.GetGeneration())
 	a.follow(ctx, c)
-	if err := source.Save(a.config.StateDir, c); err != nil {
+	a.save(c)
+	if out.Reloaded {
+		a.metrics.reloads.Inc()
+		a.log.Info("configuration in effect", "generation", c.GetGeneration(), "hosts", len(out.Model.Hosts),
+			"quarantined", len(out.Quarantined), "took", time.Since(start), "reload", out.Took)
+	}
+	return nil
+}
+
+func (a *agent) save(c *ingressv1.GatewayConfig) {
+	err := source.Save(a.config.StateDir, c)
+	a.state.problem("disk", err)
+	if err != nil {
 		a.log.Error("the configuration is served but not on disk", "error", err.Error())
-		a.state.problem("disk", err)
-	} else {
-		a.state.problem("disk", nil)
 	}
-	if !out.Reloaded {
-		return 0, nil
-	}
-	took := time.Since(start)
-	a.metrics.reloads.Inc()
-	a.log.Info("configuration in effect", "generation", c.GetGeneration(), "hosts", len(out.Model.Hosts),
-		"quarantined", len(out.Quarantined), "took", took)
-	return took, nil
 }

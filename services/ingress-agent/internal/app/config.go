@@ -31,6 +31,11 @@ type Config struct {
 	// Interface that carries the VIP.
 	Interface string
 	HTTPPort  int
+	// Where hosts with TLS answer; 0: nowhere.
+	HTTPSPort int
+	// File of the key that the certificates are sealed with; empty: none can
+	// be opened.
+	GatewayKey string
 	// How long clients are asked to reconnect before a reload; 0: 1 s.
 	Drain time.Duration
 	// Least time between two reloads; 0: 2 s.
@@ -68,6 +73,8 @@ func (c Config) validate() error {
 		return fmt.Errorf("--state-dir %q must be an absolute path", c.StateDir)
 	case c.HTTPPort < 1 || c.HTTPPort > maxPort:
 		return fmt.Errorf("--http-port %d is not between 1 and %d", c.HTTPPort, maxPort)
+	case c.HTTPSPort < 0 || c.HTTPSPort > maxPort || c.HTTPSPort == c.HTTPPort:
+		return fmt.Errorf("--https-port %d is not between 0 and %d, or is that of HTTP", c.HTTPSPort, maxPort)
 	}
 	return nil
 }
@@ -116,6 +123,7 @@ func (c Config) env() (render.Env, error) {
 		ModulesDir: c.NginxModules,
 		TempDir:    c.tempDir(),
 		HTTPPort:   c.HTTPPort,
+		HTTPSPort:  c.HTTPSPort,
 		Interface:  c.Interface,
 		Check:      []string{program, CheckCommand, "--state-dir", c.StateDir},
 	}

@@ -19,6 +19,8 @@ import (
 	"gantry.dev/pkg/mtls/mtlstest"
 	"gantry.dev/pkg/serve"
 	ingressv1 "gantry.dev/proto/gen/gantry/ingress/v1"
+	"gantry.dev/services/ingress-agent/internal/generation"
+	"gantry.dev/services/ingress-agent/internal/nginx"
 	"gantry.dev/services/ingress-agent/internal/source"
 	"github.com/prometheus/client_golang/prometheus"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -41,6 +43,8 @@ type testNode struct {
 	gateway *ingressv1.GatewayConfig
 	// Port that the pods listen on.
 	podPort int
+	// Stands between the agent and its Nginx; nil: nothing.
+	between func(*nginx.Nginx) generation.Web
 
 	agent *agent
 	stop  func()
@@ -120,6 +124,11 @@ func (n *testNode) start() {
 	a, err := newAgent(c)
 	if err != nil {
 		n.t.Fatal(err)
+	}
+	if n.between != nil {
+		if a.manager, err = a.newManager(n.between(a.nginx)); err != nil {
+			n.t.Fatal(err)
+		}
 	}
 	server, err := a.server()
 	if err != nil {

@@ -27,6 +27,7 @@ func runOffered(ctx context.Context, c Config) error {
 	if err := c.prepare(); err != nil {
 		return err
 	}
+	saveMemory()
 	a, err := newAgent(c)
 	if err != nil {
 		return err

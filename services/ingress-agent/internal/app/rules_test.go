@@ -95,6 +95,6 @@ func TestRules(t *testing.T) {
 	}
 	eventually(t, 5*time.Second, func() bool { // rule I4: said, and alone
 		q := n.agent.Status(t.Context()).GetQuarantined()
-		return len(q) == 1 && strings.Contains(q[0].GetReason(), "rules.tls")
+		return len(q) == 1 && strings.Contains(q[0].GetReason(), "no port for HTTPS")
 	}, n.log)
 }

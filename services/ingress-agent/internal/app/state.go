@@ -23,6 +23,8 @@ type state struct {
 	wanted render.Build
 	// What Nginx has files for.
 	served render.Model
+	// The upstreams of both.
+	routed []routed
 	// Generation that is in effect whole; 0: none yet.
 	generation  int64
 	quarantined []render.Rejected
@@ -41,6 +43,7 @@ func (s *state) accept(c *ingressv1.GatewayConfig, b render.Build) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.config, s.wanted = c, b
+	s.routed = routedOf(s.config, s.served, s.wanted.Model)
 }
 
 // applied says that the accepted configuration's files are in effect.
@@ -48,6 +51,7 @@ func (s *state) applied(served render.Model, quarantined []render.Rejected, gene
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.served, s.quarantined, s.generation = served, quarantined, generation
+	s.routed = routedOf(s.config, s.served, s.wanted.Model)
 }
 
 // streamed says that the stream routes of a generation are in effect.
@@ -138,48 +142,12 @@ func (s *state) table(known endpoints.ByCluster) (t balancer.Table, generation i
 	if s.config == nil {
 		return nil, 0, false
 	}
-	t = balancer.Table{}
-	holds, shares := holds(s.config), sharesOf(s.config)
-	for _, m := range []render.Model{s.served, s.wanted.Model} {
-		for _, h := range m.Hosts {
-			for _, l := range h.Locations {
-				s.add(t, l.Upstream, holds[l.Upstream], shares, known)
-			}
-		}
+	t = make(balancer.Table, len(s.routed))
+	shares := sharesOf(s.config)
+	for _, r := range s.routed {
+		t[r.name] = r.in(s.config.GetClusters(), shares[r.app], known)
 	}
 	return t, s.generation, true
-}
-
-// holds says by upstream how many seconds a request waits for a first pod: the
-// longest that a route to it says.
-func holds(c *ingressv1.GatewayConfig) map[string]int {
-	out := map[string]int{}
-	for _, r := range c.GetRoutes() {
-		upstream, err := render.UpstreamOf(r)
-		if err != nil {
-			continue // it was rejected
-		}
-		out[upstream] = max(out[upstream], int(r.GetHoldSeconds()))
-	}
-	return out
-}
-
-func (s *state) add(t balancer.Table, upstream string, hold int, shares map[string]map[string]int32, known endpoints.ByCluster) {
-	if _, ok := t[upstream]; ok {
-		return
-	}
-	app, port, err := render.AppOf(upstream)
-	if err != nil {
-		return // it was rendered by the same grammar
-	}
-	u := balancer.Upstream{Clusters: []balancer.Cluster{}, Hold: hold}
-	for _, c := range s.config.GetClusters() {
-		u.Clusters = append(u.Clusters, balancer.Cluster{
-			Name: c.GetName(), Percent: int(c.GetTrafficPercent()), Share: int(shares[app][c.GetName()]), Port: port,
-			Pods: append([]string{}, known[c.GetName()][app]...),
-		})
-	}
-	t[upstream] = u
 }
 
 // apps are the apps to follow, in order.
@@ -187,14 +155,8 @@ func (s *state) apps() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var apps []string
-	for _, m := range []render.Model{s.served, s.wanted.Model} {
-		for _, h := range m.Hosts {
-			for _, l := range h.Locations {
-				if app, _, err := render.AppOf(l.Upstream); err == nil {
-					apps = append(apps, app)
-				}
-			}
-		}
+	for _, r := range s.routed {
+		apps = append(apps, r.app)
 	}
 	slices.Sort(apps)
 	return slices.Compact(apps)

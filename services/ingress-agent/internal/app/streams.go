@@ -83,7 +83,7 @@ func (a *agent) streamStep(ctx context.Context, w *streamWork) time.Duration {
 		a.state.problem("stream", err)
 		return streamPause
 	}
-	build := stream.FromConfig(config, map[int]string{a.config.HTTPPort: "HTTP"})
+	build := stream.FromConfig(config, map[int]string{a.config.HTTPPort: "HTTP", a.config.HTTPSPort: "HTTPS"})
 	pods := stream.PodsOf(config, a.store.Snapshot(), a.prober.Down())
 	wanted, served := a.streams.Wanted(build, pods), a.streams.Served()
 	if stream.Equal(wanted, w.tried) && now.Before(w.retryAt) && err == nil {

@@ -14,9 +14,16 @@ import (
 // twoSites starts a node with pods in two clusters and waits until it serves.
 func twoSites(t *testing.T, a, b []string) (*testNode, *fakeIpaas, *fakeIpaas) {
 	t.Helper()
+	return startSites(t, a, b, func(*testNode) {})
+}
+
+// startSites does the same with a node that is prepared further.
+func startSites(t *testing.T, a, b []string, prepare func(*testNode)) (*testNode, *fakeIpaas, *fakeIpaas) {
+	t.Helper()
 	ca := mtlstest.New(t)
 	siteA, siteB := newIpaas(t, ca, "site-a"), newIpaas(t, ca, "site-b")
 	n := newNode(t, siteA, siteB)
+	prepare(n)
 	siteA.set(a...)
 	siteB.set(b...)
 	n.publish(nil)

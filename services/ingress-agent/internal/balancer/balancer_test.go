@@ -107,11 +107,11 @@ func TestSyncerConverges(t *testing.T) {
 				fake.restart()
 			}
 			s.try(context.Background())
-			want, err := wanted.Table.encode()
+			want, err := wanted.Table.encode(encoded{})
 			if err != nil {
 				r.Fatal(err)
 			}
-			if diff := cmp.Diff(want, fake.table); diff != "" {
+			if diff := cmp.Diff(want.texts, fake.table); diff != "" {
 				r.Fatal(diff)
 			}
 		}

@@ -43,7 +43,9 @@ type Status struct {
 	// Generation of the GatewayConfig in effect; 0: none since the start.
 	Config    int64 `json:"config"`
 	FreeBytes int64 `json:"free_bytes"`
-	Worker    int   `json:"worker"`
+	// Digest of the certificates that are held; empty: none, or not known.
+	Certificates string `json:"certificates"`
+	Worker       int    `json:"worker"`
 }
 
 // Status asks what Nginx serves.

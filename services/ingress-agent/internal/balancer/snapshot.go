@@ -23,12 +23,12 @@ type snapshot struct {
 
 // SaveSnapshot writes the table and the endpoints behind it.
 func SaveSnapshot(stateDir string, w Wanted, endpoints map[string]map[string][]string) error {
-	table, err := w.Table.encode()
+	table, err := w.Table.encode(encoded{})
 	if err != nil {
 		return err
 	}
 	// Generation 0: the agent's next push never builds on it by chance.
-	s := snapshot{change: change{Full: true, Set: table, Config: w.Config}, Endpoints: endpoints}
+	s := snapshot{change: change{Full: true, Set: table.texts, Config: w.Config}, Endpoints: endpoints}
 	text, err := json.Marshal(s)
 	if err != nil {
 		return fmt.Errorf("encode the snapshot: %w", err)

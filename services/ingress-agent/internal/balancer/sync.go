@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
 	"time"
 )
 
@@ -46,7 +45,9 @@ type Syncer struct {
 	generation int64
 	sent       map[string]string
 	sentConfig int64
-	failing    bool
+	// What was wanted last, pushed or not.
+	last    encoded
+	failing bool
 }
 
 // NewSyncer makes a Syncer; Run does the work.
@@ -102,15 +103,16 @@ func (s *Syncer) try(ctx context.Context) {
 	}
 }
 
-func (s *Syncer) push(ctx context.Context) error {
+func (s *Syncer) push(ctx context.Context) (err error) {
 	wanted, ok := s.config.Wanted()
 	if !ok {
 		return nil
 	}
-	table, err := wanted.Table.encode()
+	s.last, err = wanted.Table.encode(s.last)
 	if err != nil {
 		return err
 	}
+	table := s.last.texts
 	if s.generation == 0 {
 		return s.pushAll(ctx, wanted, table)
 	}
@@ -149,7 +151,7 @@ func (s *Syncer) done(err error, generation int64, table map[string]string, conf
 		s.generation, s.sent = 0, nil
 		return err
 	}
-	s.generation, s.sent, s.sentConfig = generation, maps.Clone(table), config
+	s.generation, s.sent, s.sentConfig = generation, table, config
 	if changed {
 		s.config.Pushed()
 	}

@@ -30,17 +30,34 @@ type Upstream struct {
 // A Table is everything the balancer chooses from, by upstream name.
 type Table map[string]Upstream
 
-// encode gives each upstream as the text that Nginx keeps.
-func (t Table) encode() (map[string]string, error) {
-	out := make(map[string]string, len(t))
+// encode gives each upstream as the text that Nginx keeps. What is as in old
+// has its text from there: of thousands of upstreams few change at a time.
+func (t Table) encode(old encoded) (encoded, error) {
+	out := encoded{table: t, texts: make(map[string]string, len(t))}
 	for name, u := range t {
+		if text, ok := old.texts[name]; ok && equalUpstream(old.table[name], u) {
+			out.texts[name] = text
+			continue
+		}
 		b, err := json.Marshal(u)
 		if err != nil {
-			return nil, fmt.Errorf("encode upstream %s: %w", name, err)
+			return encoded{}, fmt.Errorf("encode upstream %s: %w", name, err)
 		}
-		out[name] = string(b)
+		out.texts[name] = string(b)
 	}
 	return out, nil
+}
+
+// encoded is a table with its texts by upstream.
+type encoded struct {
+	table Table
+	texts map[string]string
+}
+
+func equalUpstream(a, b Upstream) bool {
+	return a.Hold == b.Hold && slices.EqualFunc(a.Clusters, b.Clusters, func(x, y Cluster) bool {
+		return x.Name == y.Name && x.Percent == y.Percent && x.Share == y.Share && x.Port == y.Port && slices.Equal(x.Pods, y.Pods)
+	})
 }
 
 // A change is the body of POST /v1/table, and of the snapshot on disk.

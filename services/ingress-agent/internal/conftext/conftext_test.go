@@ -157,3 +157,18 @@ func TestUnknown(t *testing.T) {
 		t.Error("the tree was changed")
 	}
 }
+
+// A condition is written as an operator does; the same text as a value is not.
+func TestConditions(t *testing.T) {
+	nodes := []Node{BlockOf("if", []Arg{Expr("($gantry_plain)")}, Line("return", "(a)"))}
+	text, err := WriteNginx(nodes)
+	if want := "if ($gantry_plain) {\n    return \"(a)\";\n}\n"; err != nil || string(text) != want {
+		t.Errorf("%q, %v, want %q", text, err, want)
+	}
+	if back, err := ReadNginx(text); err != nil || !cmp.Equal(nodes, back) {
+		t.Errorf("%v, %v", back, err)
+	}
+	if back, err := ReadNginx([]byte("return (a);\n")); err == nil {
+		t.Errorf("read %v", back)
+	}
+}

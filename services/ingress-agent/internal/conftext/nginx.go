@@ -74,10 +74,26 @@ func quoteNginx(a Arg) (string, error) {
 	if strings.Contains(a.Text, "$") != a.Expr {
 		return "", fmt.Errorf("%q: a value must not hold \"$\"", a.Text)
 	}
-	if bare(a.Text) || a.Expr && bare(strings.ReplaceAll(a.Text, "$", "")) {
+	if unquoted(a) {
 		return a.Text, nil
 	}
+	if !strings.ContainsAny(a.Text, `\"`) {
+		return `"` + a.Text + `"`, nil
+	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(a.Text) + `"`, nil
+}
+
+// unquoted tells whether an argument is written as it is, "($host)" too.
+func unquoted(a Arg) bool {
+	return bare(a.Text) || a.Expr && bare(strings.Map(word, a.Text))
+}
+
+// word leaves out what only expressions hold.
+func word(r rune) rune {
+	if strings.ContainsRune("$()", r) {
+		return -1
+	}
+	return r
 }
 
 // ReadNginx reads what WriteNginx writes; it refuses constructs that
@@ -175,10 +191,11 @@ func (r *nginxReader) token() (Arg, byte, error) {
 		r.pos++
 	}
 	word := r.text[start:r.pos]
-	if !bare(strings.ReplaceAll(word, "$", "")) {
+	a := Arg{Text: word, Expr: strings.Contains(word, "$")}
+	if !unquoted(a) {
 		return Arg{}, 0, fmt.Errorf("%q is not a word that the writer writes", word)
 	}
-	return Arg{Text: word, Expr: strings.Contains(word, "$")}, 0, nil
+	return a, 0, nil
 }
 
 func (r *nginxReader) quoted() (Arg, error) {

@@ -11,24 +11,32 @@ import (
 
 // Replace writes path by way of a temporary file beside it: data, fsync,
 // rename, fsync of the directory.
-func Replace(path string, data []byte) error {
+func Replace(path string, data []byte) error { return replace(path, data, 0o644) }
+
+// ReplaceSecret does the same; only the owner may read the file.
+func ReplaceSecret(path string, data []byte) error { return replace(path, data, 0o600) }
+
+func replace(path string, data []byte, mode os.FileMode) error {
 	temp := path + ".new"
-	if err := Write(temp, data); err != nil {
+	if err := write(temp, data, mode); err != nil {
 		return err
 	}
 	if err := os.Rename(temp, path); err != nil {
 		return fmt.Errorf("replace %s: %w", path, err)
 	}
-	return SyncDir(filepath.Dir(path))
+	return Sync(filepath.Dir(path))
 }
 
-// Write creates or truncates path and makes its content durable.
-func Write(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+// write creates or truncates path and makes its content durable.
+func write(path string, data []byte, mode os.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	_, err = f.Write(data)
+	err = f.Chmod(mode) // one of before a crash may have another
+	if err == nil {
+		_, err = f.Write(data)
+	}
 	if err == nil {
 		err = f.Sync()
 	}
@@ -50,11 +58,11 @@ func Link(target, link string) error {
 	if err := os.Rename(temp, link); err != nil {
 		return fmt.Errorf("link %s: %w", link, err)
 	}
-	return SyncDir(filepath.Dir(link))
+	return Sync(filepath.Dir(link))
 }
 
-// SyncDir makes the names in a directory durable.
-func SyncDir(dir string) error {
+// Sync makes a file, or the names in a directory, durable.
+func Sync(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return fmt.Errorf("sync %s: %w", dir, err)

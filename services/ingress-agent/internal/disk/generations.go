@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Generations is the generation directories below a state directory, and the
@@ -64,31 +66,40 @@ func (s Generations) Serials() ([]int, error) {
 }
 
 // Write creates the directory with the files; one that is the same in the
-// served generation is linked, so that a change writes only what changed.
+// served generation is linked, so that a change writes only what changed. What
+// is to be served needs Sync first.
 func (s Generations) Write(dir string, files map[string][]byte) error {
 	served, _ := s.Target()
-	dirs := map[string]bool{dir: true, s.Root(): true}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return fmt.Errorf("write the generation: %w", err)
 		}
-		for d := filepath.Dir(path); d != dir; d = filepath.Dir(d) {
-			dirs[d] = true
-		}
 		if served != "" && link(filepath.Join(served, name), path, files[name]) {
 			continue
 		}
-		if err := Write(path, files[name]); err != nil {
-			return err
-		}
-	}
-	for d := range dirs {
-		if err := SyncDir(d); err != nil {
-			return err
+		if err := os.WriteFile(path, files[name], 0o644); err != nil {
+			return fmt.Errorf("write the generation: %w", err)
 		}
 	}
 	return nil
+}
+
+// syncers is how many files are made durable at the same time: the disk then
+// commits many in one go.
+const syncers = 16
+
+// Sync makes a generation durable.
+func (s Generations) Sync(dir string) error {
+	var group errgroup.Group
+	group.SetLimit(syncers)
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err == nil {
+			group.Go(func() error { return Sync(path) })
+		}
+		return err
+	})
+	return errors.Join(err, group.Wait(), Sync(s.Root()))
 }
 
 func link(old, path string, text []byte) bool {

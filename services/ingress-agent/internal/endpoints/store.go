@@ -30,16 +30,12 @@ func NewStore(known ByCluster, changed func()) *Store {
 	return s
 }
 
-// Snapshot gives a copy of everything known; the address lists are shared and
-// must not be changed.
+// Snapshot gives everything known; what is below the clusters is shared and
+// must not be changed. The store itself never changes it, it puts a copy in.
 func (s *Store) Snapshot() ByCluster {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := ByCluster{}
-	for cluster, apps := range s.known {
-		out[cluster] = maps.Clone(apps)
-	}
-	return out
+	return maps.Clone(s.known)
 }
 
 // Connected tells whether the cluster's stream is whole and alive.

@@ -8,19 +8,17 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
+	"time"
 
 	"gantry.dev/services/ingress-agent/internal/disk"
-	"gantry.dev/services/ingress-agent/internal/nginx"
 	"gantry.dev/services/ingress-agent/internal/render"
 )
 
 // Web is the web server that generations are served by.
 type Web interface {
-	// Test gives nil, a *nginx.HostError that blames one host's file, or
-	// another error.
+	// Test gives nil, a *nginx.Refusal when Nginx does not take the files,
+	// or another error.
 	Test(ctx context.Context, dir string) error
 	Start(ctx context.Context, layout string) error
 	// Reload calls swap just before the new files are read.
@@ -128,6 +126,9 @@ type Outcome struct {
 	VRRPProblem string
 	// Files were changed and Nginx reloaded.
 	Reloaded bool
+	// How long a reload took from the new files to new workers that answer; 0
+	// when there were none before.
+	Took time.Duration
 }
 
 // Changes tells whether bringing the build into effect needs a reload.
@@ -148,29 +149,20 @@ func (m *Manager) Changes(b render.Build) (bool, error) {
 func (m *Manager) Apply(ctx context.Context, b render.Build) (Outcome, error) {
 	m.work.Lock()
 	defer m.work.Unlock()
-	out := Outcome{Model: render.KeepLastGood(b, m.served), Quarantined: slices.Clone(b.Rejected), VRRPProblem: b.VRRPProblem}
 	for {
+		out := Outcome{Model: render.KeepLastGood(b, m.served), Quarantined: b.Rejected, VRRPProblem: b.VRRPProblem}
 		dir, g, err := m.candidate(ctx, out.Model)
-		var blamed *nginx.HostError
-		if errors.As(err, &blamed) {
-			if !m.quarantine(&out, blamed, b.Wanted) {
-				return Outcome{}, err
-			}
-			continue
-		}
-		var vrrp *vrrpError
-		if errors.As(err, &vrrp) && !render.EqualVRRP(out.Model.VRRP, m.served.VRRP) {
-			out.Model.VRRP, out.VRRPProblem = m.served.VRRP, vrrp.Error()
-			continue
-		}
-		if err != nil {
-			return Outcome{}, err
-		}
-		if dir == "" { // nothing changed
+		if err == nil && dir == "" { // nothing changed
 			return out, nil
 		}
-		out.Reloaded = true
-		return out, m.activate(ctx, dir, g, out.Model)
+		if err == nil {
+			out.Reloaded = true
+			out.Took, err = m.activate(ctx, dir, g, out.Model)
+			return out, err
+		}
+		if b, err = m.yield(ctx, b, out.Model, err); err != nil {
+			return Outcome{}, err
+		}
 	}
 }
 
@@ -194,6 +186,9 @@ func (m *Manager) candidate(ctx context.Context, model render.Model) (dir string
 	err = m.store.Write(dir, g.Files)
 	if err == nil {
 		err = m.test(ctx, dir, g)
+	}
+	if err == nil { // what is refused need not be durable
+		err = m.store.Sync(dir)
 	}
 	if err != nil {
 		return "", g, errors.Join(err, os.RemoveAll(dir))
@@ -230,53 +225,43 @@ type vrrpError struct{ error }
 
 func (e *vrrpError) Unwrap() error { return e.error }
 
-// quarantine takes the blamed host back; false when that changes nothing.
-func (m *Manager) quarantine(out *Outcome, blamed *nginx.HostError, wanted map[string]bool) bool {
-	host := ""
-	for _, h := range out.Model.Hosts {
-		if strings.HasSuffix(render.HostFile(h.Name), "/"+blamed.File) {
-			host = h.Name
-		}
-	}
-	model, routes := render.Revert(out.Model, m.served, host, wanted)
-	if host == "" || len(routes) == 0 {
-		return false
-	}
-	m.config.Logger.Warn("a host is kept in its last good form", "host", host, "routes", routes, "reason", blamed.Reason)
-	out.Model = model
-	for _, r := range routes {
-		out.Quarantined = append(out.Quarantined, render.Rejected{Route: r, Reason: "nginx refuses it: " + blamed.Reason})
-	}
-	return true
-}
-
 // activate swaps and reloads, or swaps and starts, and goes back if the new
-// generation does not answer.
-func (m *Manager) activate(ctx context.Context, dir string, g render.Generation, model render.Model) error {
+// generation does not answer. It tells how long a reload took after the swap.
+func (m *Manager) activate(ctx context.Context, dir string, g render.Generation, model render.Model) (time.Duration, error) {
 	before, err := m.store.Target()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	sameVRRP := m.sameVRRP(g)
-	swap := func() error { return m.store.Point(dir) }
-	if m.config.Web.Pid() == 0 {
-		if err = swap(); err == nil {
-			err = m.config.Web.Start(ctx, g.Layout)
-		}
-	} else if g.Layout == m.layout {
-		err = swap() // only keepalived.conf differs
-	} else {
-		err = m.config.Web.Reload(ctx, swap, g.Layout)
-	}
+	took, err := m.bring(ctx, dir, g.Layout)
 	if err != nil {
-		return errors.Join(err, m.back(ctx, before))
+		return took, errors.Join(err, m.back(ctx, before))
 	}
 	m.set(model, g.Layout)
 	m.config.Logger.Info("generation in effect", "dir", filepath.Base(dir), "layout", g.Layout, "hosts", len(model.Hosts))
 	if !sameVRRP {
 		err = m.config.VRRP.Reload()
 	}
-	return errors.Join(err, m.store.Prune())
+	return took, errors.Join(err, m.store.Prune())
+}
+
+func (m *Manager) bring(ctx context.Context, dir, layout string) (took time.Duration, err error) {
+	start := time.Now()
+	swap := func() error {
+		start = time.Now()
+		return m.store.Point(dir)
+	}
+	switch {
+	case m.config.Web.Pid() == 0:
+		if err = swap(); err == nil {
+			err = m.config.Web.Start(ctx, layout)
+		}
+		return 0, err
+	case layout == m.layout: // only keepalived.conf differs
+		return 0, swap()
+	}
+	err = m.config.Web.Reload(ctx, swap, layout)
+	return time.Since(start), err
 }
 
 // back points at what was served before; Nginx, if it read the new files at

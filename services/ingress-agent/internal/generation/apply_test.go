@@ -38,7 +38,7 @@ func (f *fakeWeb) Test(_ context.Context, dir string) error {
 	}
 	for _, e := range entries {
 		if f.bad != "" && strings.Contains(e.Name(), f.bad) {
-			return &nginx.HostError{File: e.Name(), Reason: "no good"}
+			return &nginx.Refusal{File: e.Name(), Reason: "no good"}
 		}
 	}
 	return nil
@@ -184,7 +184,7 @@ func TestRefusedHostIsQuarantined(t *testing.T) {
 func TestRefusedLastGoodChangesNothing(t *testing.T) {
 	m, web, _ := setup(t)
 	apply(t, m, build("a"))
-	web.bad = "a"
+	web.bad = "a.example"
 	if _, err := m.Apply(t.Context(), build("a", "b")); err == nil {
 		t.Error("went out")
 	}

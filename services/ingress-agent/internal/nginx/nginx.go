@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -70,37 +71,39 @@ func (n *Nginx) Pid() int {
 	return process.Read(n.path(render.NginxPid), "nginx: master process", "-p "+n.config.StateDir+" ")
 }
 
-// HostError is the verdict of `nginx -t` on one host's file.
-type HostError struct {
-	// File name below hosts/.
+// Refusal is the verdict of `nginx -t` on files that it does not take.
+type Refusal struct {
+	// Name below hosts/ of the file that is to blame; empty when Nginx names
+	// none.
 	File   string
 	Reason string
 }
 
-func (e *HostError) Error() string { return e.File + ": " + e.Reason }
-
-// Test lets Nginx read a generation's files. The error is a *HostError when
-// one host's file is to blame.
-func (n *Nginx) Test(ctx context.Context, dir string) error {
-	out, err := process.Run(ctx, testDeadline, n.config.Binary, "-t", "-q", "-e", "stderr", "-p", n.config.StateDir, "-c", filepath.Join(dir, render.NginxConf))
-	if err == nil {
-		return nil
-	}
-	if host := Blame(out); host != nil {
-		return host
-	}
-	return fault.Precondition("NGINX_REFUSES", "nginx -t refuses the configuration in %s: %s (%w)", dir, lastLine(out), err)
+func (e *Refusal) Error() string {
+	return "nginx -t refuses the configuration: " + strings.TrimPrefix(e.File+": "+e.Reason, ": ")
 }
 
-// Blame finds the host's file in what `nginx -t` says; nil when it names none.
-func Blame(output string) *HostError {
-	for line := range strings.Lines(output) {
-		m := regexp.MustCompile(`\[emerg\] (?:\d+#\d+: )?(.*) in \S*/hosts/([^/\s]+):\d+`).FindStringSubmatch(line)
-		if m != nil {
-			return &HostError{File: m[2], Reason: m[1]}
-		}
+// Test lets Nginx read a generation's files. The error is a *Refusal when it
+// read them and takes them not. It has no network, and no keys: they are not in
+// the files, and the prefix of what Lua would read is not where they are.
+func (n *Nginx) Test(ctx context.Context, dir string) error {
+	out, err := process.RunApart(ctx, testDeadline, n.config.Binary, "-t", "-q", "-e", "stderr", "-p", dir, "-c", filepath.Join(dir, render.NginxConf))
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &exit) && exit.Exited():
+		return verdict(out)
 	}
-	return nil
+	return fault.Unavailable("NGINX_TEST_FAILED", "run nginx -t on %s: %s (%w)", dir, lastLine(out), err)
+}
+
+func verdict(output string) *Refusal {
+	m := regexp.MustCompile(`(?m)\[emerg\] (?:\d+#\d+: )?(.*?)(?: in \S*/hosts/([^/\s]+):\d+)?$`).FindStringSubmatch(output)
+	if m == nil {
+		return &Refusal{Reason: lastLine(output)}
+	}
+	return &Refusal{File: m[2], Reason: m[1]}
 }
 
 func lastLine(s string) string {

@@ -2,20 +2,17 @@ package nginx
 
 import "testing"
 
-func TestBlame(t *testing.T) {
+func TestVerdict(t *testing.T) {
 	for output, want := range map[string]string{
 		"nginx: [emerg] invalid port in \"80x\" of the \"listen\" directive in /s/generations/000002/hosts/web.example.conf:2\n": "web.example.conf",
 		"2026/01/01 00:00:00 [emerg] 17#17: unknown directive \"x\" in /s/generations/000002/hosts/a.conf:3":                     "a.conf",
 		"nginx: [emerg] unknown directive \"x\" in /s/generations/000002/nginx.conf:3":                                           "",
 		"nginx: [warn] conflicting server name in /s/generations/000002/hosts/a.conf:3":                                          "",
+		"2026/01/01 00:00:00 [emerg] 17#17: could not build proxy_headers_hash\nnginx: configuration file x test failed":         "",
 		"": "",
 	} {
-		got := ""
-		if e := Blame(output); e != nil {
-			got = e.File
-		}
-		if got != want {
-			t.Errorf("%q blames %q, want %q", output, got, want)
+		if got := verdict(output); got.File != want {
+			t.Errorf("%q blames %q, want %q", output, got.File, want)
 		}
 	}
 }

@@ -131,3 +131,32 @@ func TestConcurrencyIsBounded(t *testing.T) {
 		}
 	})
 }
+
+// rule I6: the prober asks nobody but the pods: over a day a pod that dies is
+// down until it is back, and no answer ages.
+func TestADay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := &pods{by: map[string]error{}}
+		changes := atomic.Int64{}
+		p := start(t, Config{
+			Targets: func() []string { return []string{"a:1", "b:1"} }, Connect: fake.connect, Changed: func() { changes.Add(1) },
+		})
+		expect := func(after time.Duration, down ...string) {
+			t.Helper()
+			time.Sleep(after)
+			if got := p.Down(); !slices.Equal(got, down) || !p.Answering("b:1") || p.Answering("a:1") != (len(down) == 0) {
+				t.Errorf("down: %v, want %v", got, down)
+			}
+		}
+		expect(8 * time.Hour)
+		fake.set("a:1", syscall.ECONNREFUSED)
+		expect(3*time.Second, "a:1")
+		expect(8*time.Hour, "a:1")
+		fake.set("a:1", nil)
+		expect(2 * time.Second)
+		expect(8 * time.Hour)
+		if changes.Load() != 2 {
+			t.Errorf("%d changes", changes.Load())
+		}
+	})
+}

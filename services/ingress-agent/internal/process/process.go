@@ -5,6 +5,7 @@ package process
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -94,13 +95,27 @@ const outputWait = 2 * time.Second
 // Run runs a short command in its own session with a small environment and
 // gives its output.
 func Run(ctx context.Context, deadline time.Duration, name string, args ...string) (string, error) {
+	return runIn(ctx, 0, deadline, name, args...)
+}
+
+// RunApart is Run without a network. Where the agent may not take it away, the
+// command keeps it.
+func RunApart(ctx context.Context, deadline time.Duration, name string, args ...string) (string, error) {
+	out, err := runIn(ctx, syscall.CLONE_NEWNET, deadline, name, args...)
+	if errors.Is(err, syscall.EPERM) { // it was not started
+		return Run(ctx, deadline, name, args...)
+	}
+	return out, err
+}
+
+func runIn(ctx context.Context, namespaces uintptr, deadline time.Duration, name string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LANG=C"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Cloneflags: namespaces}
 	cmd.WaitDelay = outputWait
 	err := cmd.Run()
 	if err != nil && ctx.Err() != nil {

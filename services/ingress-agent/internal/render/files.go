@@ -25,6 +25,8 @@ type Env struct {
 	TempDir string
 	// Port of HTTP on all addresses of the node, the VIP included.
 	HTTPPort int
+	// The same of HTTPS; 0: none.
+	HTTPSPort int
 	// User of the workers; empty: that of the agent.
 	WorkerUser string
 	// Interface that carries the VIP.

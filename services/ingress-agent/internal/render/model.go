@@ -52,8 +52,6 @@ type Rejected struct {
 type Build struct {
 	Model    Model
 	Rejected []Rejected
-	// Names of all routes asked for, also the rejected ones.
-	Wanted map[string]bool
 	// Why Model.VRRP is empty; empty when it is good.
 	VRRPProblem string
 }
@@ -67,7 +65,7 @@ func Upstream(project, app string, port int) string {
 // node. A route that breaks a rule is rejected alone (rule I4); of two with
 // the same host and path the first by name is kept.
 func FromConfig(c *ingressv1.GatewayConfig, node string) Build {
-	b := Build{Model: Model{Gateway: c.GetGateway()}, Wanted: map[string]bool{}}
+	b, listed := Build{Model: Model{Gateway: c.GetGateway()}}, map[string]bool{}
 	vrrp, err := vrrpOf(c, node)
 	if err != nil {
 		b.VRRPProblem = err.Error()
@@ -78,7 +76,7 @@ func FromConfig(c *ingressv1.GatewayConfig, node string) Build {
 	place := newPlacer(&b.Model)
 	for _, r := range routes {
 		location, err := locationOf(r)
-		if err == nil && b.Wanted[r.GetName()] {
+		if err == nil && listed[r.GetName()] {
 			err = fmt.Errorf("the route is listed twice")
 		}
 		if err == nil {
@@ -87,7 +85,7 @@ func FromConfig(c *ingressv1.GatewayConfig, node string) Build {
 		if err != nil {
 			b.Rejected = append(b.Rejected, Rejected{Route: r.GetName(), Reason: err.Error()})
 		}
-		b.Wanted[r.GetName()] = true
+		listed[r.GetName()] = true
 	}
 	place.sort()
 	return b

@@ -43,10 +43,11 @@ func mainOf(m Model, env Env, layout string) []conftext.Node {
 
 func httpOf(m Model, env Env, layout string) []conftext.Node {
 	var all []conftext.Node
-	for _, part := range [][]conftext.Node{clientSide(env), proxySide(env), balancerSide(env)} {
+	for _, part := range [][]conftext.Node{clientSide(env), proxySide(env), balancerSide(env), grpcSide(m, env), tlsSide(m, env)} {
 		all = append(all, part...)
 	}
-	return append(all, controlServer(m, env, layout), defaultServer(env), conftext.Line("include", hostsDir+"/*.conf"))
+	all = append(all, controlServer(m, env, layout), defaultServer(env))
+	return append(append(all, refusingServer(m, env)...), conftext.Line("include", hostsDir+"/*.conf"))
 }
 
 func clientSide(env Env) []conftext.Node {
@@ -110,6 +111,8 @@ func proxySide(Env) []conftext.Node {
 		conftext.Line("proxy_read_timeout", "300s"),
 		conftext.Line("proxy_send_timeout", "60s"),
 		conftext.Line("proxy_max_temp_file_size", "0"),
+		// For the longest header names that rules may set.
+		conftext.Line("proxy_headers_hash_bucket_size", "128"),
 		conftext.Line("proxy_socket_keepalive", "on"),
 	)
 }
@@ -121,20 +124,25 @@ func balancerSide(env Env) []conftext.Node {
 		conftext.Line("lua_shared_dict", "gantry_endpoints", "32m"),
 		conftext.Line("lua_shared_dict", "gantry_marks", "4m"),
 		conftext.Line("lua_shared_dict", "gantry_counters", "16m"),
+		conftext.Line("lua_shared_dict", "gantry_certificates", "128m"),
 		conftext.LuaOf("init_by_lua_block", `require("gantry").start()`),
 		conftext.LuaOf("access_by_lua_block", `require("gantry").access()`),
 		conftext.LuaOf("header_filter_by_lua_block", `require("gantry").header()`),
 		conftext.LuaOf("log_by_lua_block", `require("gantry").log()`),
-		conftext.BlockOf("upstream", []conftext.Arg{conftext.Text(podsUpstream)},
-			conftext.Line("server", "0.0.0.1"),
-			conftext.LuaOf("balancer_by_lua_block", `require("gantry").balance()`),
-			conftext.Line("keepalive", "1024"),
-			// Below the 5 s that common servers keep idle connections, so
-			// that no POST meets one that the pod is closing.
-			conftext.Line("keepalive_timeout", "4s"),
-			conftext.Line("keepalive_requests", "100000"),
-		),
+		podsBlock(podsUpstream),
 	}
+}
+
+func podsBlock(name string) conftext.Node {
+	return conftext.BlockOf("upstream", []conftext.Arg{conftext.Text(name)},
+		conftext.Line("server", "0.0.0.1"),
+		conftext.LuaOf("balancer_by_lua_block", `require("gantry").balance()`),
+		conftext.Line("keepalive", "1024"),
+		// Below the 5 s that common servers keep idle connections, so that no
+		// POST meets one that the pod is closing.
+		conftext.Line("keepalive_timeout", "4s"),
+		conftext.Line("keepalive_requests", "100000"),
+	)
 }
 
 // controlServer answers the agent; its directory keeps others away.
@@ -164,10 +172,7 @@ func defaultServer(env Env) conftext.Node {
 
 // hostOf is a host's file.
 func hostOf(h Host, env Env) []conftext.Node {
-	children := []conftext.Node{
-		conftext.LineOf("listen", conftext.Int(env.HTTPPort)),
-		conftext.Line("server_name", h.Name),
-	}
+	children := addressLines(h, env)
 	for _, l := range h.Locations {
 		for _, place := range places(h, l) {
 			children = append(children, conftext.BlockOf("location", place, locationLines(l)...))

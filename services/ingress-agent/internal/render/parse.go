@@ -51,11 +51,14 @@ func nginxDirectives() map[string]bool {
 		client_max_body_size client_body_buffer_size client_body_temp_path proxy_temp_path fastcgi_temp_path
 		uwsgi_temp_path scgi_temp_path server_names_hash_max_size server_names_hash_bucket_size
 		variables_hash_max_size map proxy_http_version proxy_set_header proxy_connect_timeout proxy_next_upstream
-		proxy_next_upstream_timeout proxy_read_timeout proxy_send_timeout proxy_max_temp_file_size
+		proxy_next_upstream_timeout proxy_read_timeout proxy_send_timeout proxy_max_temp_file_size proxy_headers_hash_bucket_size
 		proxy_socket_keepalive lua_package_path lua_shared_dict init_by_lua_block access_by_lua_block
 		header_filter_by_lua_block log_by_lua_block balancer_by_lua_block content_by_lua_block upstream server
 		keepalive listen set location server_name return include limit_req_status gzip_types gzip_min_length
-		gzip_proxied gzip_vary`)
+		gzip_proxied gzip_vary
+		ssl_protocols ssl_ciphers ssl_session_cache ssl_session_timeout ssl_session_tickets ssl_reject_handshake
+		grpc_set_header grpc_connect_timeout grpc_next_upstream grpc_next_upstream_timeout grpc_read_timeout
+		grpc_send_timeout grpc_socket_keepalive`)
 }
 
 func parseMain(m *Model, text []byte) error {
@@ -135,7 +138,9 @@ func parseHost(text []byte) (Host, error) {
 func hostDirectives() map[string]bool {
 	return known(`server listen server_name location set proxy_pass return limit_req_zone limit_req allow deny
 		client_max_body_size proxy_connect_timeout proxy_read_timeout proxy_send_timeout proxy_set_header
-		proxy_hide_header add_header gzip lua_check_client_abort`)
+		proxy_hide_header add_header gzip lua_check_client_abort if ssl_certificate ssl_certificate_key
+		ssl_certificate_by_lua_block grpc_pass grpc_connect_timeout grpc_read_timeout grpc_send_timeout grpc_set_header
+		grpc_hide_header client_body_timeout`)
 }
 
 // read takes one block in. The second block of a route is the prefix whose

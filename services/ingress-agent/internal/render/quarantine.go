@@ -4,12 +4,16 @@ import "slices"
 
 // KeepLastGood puts the rejected routes into the model in the form that last
 // serves, where it has one and its place is free (rule I4). A model without
-// VRRP keeps that of last.
+// VRRP keeps that of last. The result may share its hosts with b.
 func KeepLastGood(b Build, last Model) Model {
-	m := clone(b.Model)
+	m := b.Model
 	if b.VRRPProblem != "" {
 		m.VRRP = last.VRRP
 	}
+	if len(b.Rejected) == 0 {
+		return m
+	}
+	m = clone(m)
 	rejected := map[string]bool{}
 	for _, r := range b.Rejected {
 		rejected[r.Route] = true
@@ -27,35 +31,47 @@ func KeepLastGood(b Build, last Model) Model {
 	return m
 }
 
-// Revert takes a host back to the form that last serves, because Nginx
-// refuses the new one, and names the routes that are not served as wanted.
-// Routes that nobody wants any more do not come back.
-func Revert(m, last Model, host string, wanted map[string]bool) (Model, []string) {
-	now, _ := m.Host(host)
-	before, _ := last.Host(host)
-	kept := Host{Name: host}
-	for _, l := range before.Locations {
-		if wanted[l.Route] {
-			kept.Locations = append(kept.Locations, l)
-		}
+// Reject takes routes out of what can be served, each for its reason.
+func (b Build) Reject(all []Rejected) Build {
+	if len(all) == 0 {
+		return b
 	}
-	var changed []string
-	for _, l := range now.Locations {
-		if !slices.ContainsFunc(kept.Locations, func(k Location) bool { return equalLocation(k, l) }) {
-			changed = append(changed, l.Route)
-		}
+	gone := map[string]bool{}
+	for _, r := range all {
+		gone[r.Route] = true
 	}
-	out := Model{Gateway: m.Gateway, VRRP: m.VRRP}
+	b.Model = b.Model.Only(func(route string) bool { return !gone[route] })
+	b.Rejected = slices.Concat(b.Rejected, all)
+	return b
+}
+
+// Only is the model with the routes that keep holds for; hosts without any
+// are left out.
+func (m Model) Only(keep func(route string) bool) Model {
+	out := m
+	out.Hosts = nil
 	for _, h := range m.Hosts {
-		if h.Name != host {
+		h.Locations = slices.DeleteFunc(slices.Clone(h.Locations), func(l Location) bool { return !keep(l.Route) })
+		if len(h.Locations) > 0 {
 			out.Hosts = append(out.Hosts, h)
 		}
 	}
-	if len(kept.Locations) > 0 {
-		out.Hosts = append(out.Hosts, kept)
+	return out
+}
+
+// Changed names the routes that last does not serve in the same form on the
+// same host; those of a host follow each other.
+func (m Model) Changed(last Model) []string {
+	var changed []string
+	for _, h := range m.Hosts {
+		before, _ := last.Host(h.Name)
+		for _, l := range h.Locations {
+			if !slices.ContainsFunc(before.Locations, func(b Location) bool { return equalLocation(b, l) }) {
+				changed = append(changed, l.Route)
+			}
+		}
 	}
-	newPlacer(&out).sort()
-	return out, changed
+	return changed
 }
 
 func clone(m Model) Model {

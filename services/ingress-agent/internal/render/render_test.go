@@ -42,7 +42,7 @@ func gateway() *ingressv1.GatewayConfig {
 func env(dir string) render.Env {
 	return render.Env{
 		StateDir: "/var/lib/gantry", Dir: dir, ModulesDir: "/usr/lib/nginx/modules", TempDir: "/var/lib/gantry/tmp",
-		HTTPPort: 80, WorkerUser: "nobody", Interface: "eth0", Realtime: true,
+		HTTPPort: 80, HTTPSPort: 443, WorkerUser: "nobody", Interface: "eth0", Realtime: true,
 		Check: []string{"/usr/bin/ingress-agent", "check", "--state-dir", "/var/lib/gantry"},
 	}
 }
@@ -60,7 +60,8 @@ func files(t *testing.T, m render.Model, e render.Env) render.Generation {
 func TestGolden(t *testing.T) {
 	c := gateway()
 	c.Routes[2].Rules, c.Routes[2].HoldSeconds = everyRule(), 30
-	c.Routes = append(c.Routes, redirecting())
+	c.Routes = append(c.Routes, redirecting(), secure("shop"), secure("rpc"))
+	c.Routes[5].Rules.Protocol = gantryv1.BackendProtocol_BACKEND_PROTOCOL_GRPC
 	b := render.FromConfig(c, "lb-1")
 	if len(b.Rejected) > 0 || b.VRRPProblem != "" {
 		t.Fatalf("%v %s", b.Rejected, b.VRRPProblem)
@@ -250,21 +251,25 @@ func TestKeepLastGood(t *testing.T) {
 	}
 }
 
-// rule I4
-func TestRevert(t *testing.T) {
+// rule I4: what is rejected later gives way alone, also beside others of its host.
+func TestReject(t *testing.T) {
 	last := render.FromConfig(gateway(), "lb-1").Model
 	c := gateway()
-	c.Routes[0].Port = 9090                                                          // web.example/ is changed,
-	c.Routes = append(c.Routes[:1:1], c.Routes[2], route("new", "new.example", "/")) // web.example/api is gone
+	c.Routes[0].Port, c.Routes[1].Port = 9090, 9091
+	c.Routes = append(c.Routes, route("new", "new.example", "/"))
 	b := render.FromConfig(c, "lb-1")
-	got, routes := render.Revert(b.Model, last, "web.example", b.Wanted)
-	h, _ := got.Host("web.example")
-	if len(routes) != 1 || len(h.Locations) != 1 || !strings.HasSuffix(h.Locations[0].Upstream, ":8080") {
-		t.Errorf("%v, %v", routes, got)
+	changed := b.Model.Changed(last)
+	if diff := cmp.Diff([]string{"projects/shop/routes/new", c.Routes[0].Name, c.Routes[1].Name}, changed); diff != "" {
+		t.Error(diff)
 	}
-	got, routes = render.Revert(got, last, "new.example", b.Wanted)
-	if _, ok := got.Host("new.example"); ok || len(routes) != 1 {
-		t.Errorf("a host that never served came back: %v, %v", routes, got)
+	got := render.KeepLastGood(b.Reject([]render.Rejected{{Route: c.Routes[0].Name, Reason: "x"}, {Route: "projects/shop/routes/new", Reason: "x"}}), last)
+	want := gateway()
+	want.Routes[1].Port = 9091
+	if diff := cmp.Diff(render.FromConfig(want, "lb-1").Model, got); diff != "" {
+		t.Error(diff)
+	}
+	if len(b.Model.Changed(b.Model)) != 0 || len(b.Model.Hosts) != 3 {
+		t.Errorf("the build was changed: %v", b.Model)
 	}
 }
 
@@ -293,7 +298,7 @@ func TestDaemonsAccept(t *testing.T) {
 	}
 	dir := t.TempDir()
 	e := env(dir)
-	e.StateDir, e.TempDir, e.HTTPPort, e.Interface = dir, filepath.Join(dir, "tmp"), 18999, anInterface(t)
+	e.StateDir, e.TempDir, e.HTTPPort, e.HTTPSPort, e.Interface = dir, filepath.Join(dir, "tmp"), 18999, 18998, anInterface(t)
 	e.Check = []string{"/bin/true"}
 	if os.Geteuid() != 0 {
 		e.WorkerUser = ""
@@ -304,7 +309,11 @@ func TestDaemonsAccept(t *testing.T) {
 		}
 	}
 	c := proto.CloneOf(gateway())
-	c.Routes = append(c.Routes, route("long", strings.Repeat("a.", 120)+"example", "/"+strings.Repeat("x", 200)), redirecting())
+	c.Routes = append(c.Routes, route("long", strings.Repeat("a.", 120)+"example", "/"+strings.Repeat("x", 200)), redirecting(), secure("shop"), secure("rpc"))
+	c.Routes[6].Rules = everyRule()
+	c.Routes[6].Rules.Protocol = gantryv1.BackendProtocol_BACKEND_PROTOCOL_GRPC
+	c.Routes[6].Rules.RequestHeaders.Set[0].Name = strings.Repeat("X", 46)
+	c.Routes[6].Rules.ResponseHeaders.Set[0].Name = strings.Repeat("X", 46)
 	c.Routes[2].Rules = everyRule()
 	g, err := render.Files(render.FromConfig(c, "lb-1").Model, e, code)
 	if err != nil {

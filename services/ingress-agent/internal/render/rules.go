@@ -21,6 +21,9 @@ type Rules struct {
 	// Canonical CIDRs; nil: all clients.
 	Allow []string
 	Gzip  bool
+	TLS   TLS
+	// The app speaks gRPC in clear text.
+	GRPC bool
 }
 
 // A Redirect answers instead of the app; empty fields are as the request's.
@@ -72,12 +75,14 @@ func rulesOf(r *gantryv1.HttpRules) (Rules, error) {
 	if field := unserved(r); field != "" {
 		return Rules{}, fmt.Errorf("rules.%s cannot be served by this load balancer; remove it from the route", field)
 	}
-	rules := Rules{Gzip: r.GetGzip()}
+	rules := Rules{Gzip: r.GetGzip(), GRPC: grpcOf(r)}
 	var err error
 	for _, step := range []func() error{
+		func() error { rules.TLS, err = tlsOf(r.GetTls(), r.GetResponseHeaders()); return err },
 		func() error { rules.Redirect, err = redirectOf(r.GetRedirect()); return err },
 		func() error { rules.Request, err = headersOf("request_headers", r.GetRequestHeaders()); return err },
 		func() error { rules.Response, err = headersOf("response_headers", r.GetResponseHeaders()); return err },
+		func() error { err = checkGRPC(rules); return err },
 		func() error { rules.Limits, err = limitsOf(r.GetLimits()); return err },
 		func() error { rules.Rate, err = rateOf(r.GetRateLimit()); return err },
 		func() error { rules.Allow, err = allowOf(r.GetAllowCidrs()); return err },
@@ -94,9 +99,7 @@ func rulesOf(r *gantryv1.HttpRules) (Rules, error) {
 
 func unserved(r *gantryv1.HttpRules) string {
 	switch {
-	case r.GetTls() != nil:
-		return "tls"
-	case r.GetProtocol() > gantryv1.BackendProtocol_BACKEND_PROTOCOL_HTTP:
+	case r.GetProtocol() < 0 || r.GetProtocol() > gantryv1.BackendProtocol_BACKEND_PROTOCOL_GRPC:
 		return "protocol"
 	case r.GetCors() != nil:
 		return "cors"

@@ -11,7 +11,12 @@ import (
 // readRules reads a location's rules back; rates holds the zones of its file.
 func readRules(location conftext.Node, rates map[string]Rate) (Rules, error) {
 	var r Rules
-	for _, n := range location.Children {
+	_, r.GRPC = location.Find("grpc_pass")
+	var err error
+	if r.TLS, location.Children, err = readTLS(location); err != nil {
+		return Rules{}, err
+	}
+	for _, n := range fromGRPC(location.Children) {
 		if err := readRule(&r, n, rates); err != nil {
 			return Rules{}, fmt.Errorf("%s: %w", n.Name, err)
 		}

@@ -48,6 +48,10 @@ func rules() *rapid.Generator[*gantryv1.HttpRules] {
 				ReadSeconds: rapid.Int32Range(0, 86400).Draw(t, "read"), SendSeconds: rapid.Int32Range(0, 86400).Draw(t, "send"),
 			},
 		}
+		if rapid.Bool().Draw(t, "tls") {
+			r.Tls = &gantryv1.Tls{RedirectHttp: rapid.Bool().Draw(t, "to https"), HstsSeconds: rapid.Int32Range(0, 63072000).Draw(t, "hsts")}
+		}
+		r.Protocol = gantryv1.BackendProtocol(rapid.IntRange(0, 2).Draw(t, "protocol"))
 		if rapid.Bool().Draw(t, "redirects") {
 			r.Redirect = &gantryv1.Redirect{
 				Scheme: rapid.SampledFrom([]string{"", "http", "https"}).Draw(t, "scheme"), Host: rapid.SampledFrom([]string{"", "new.example"}).Draw(t, "host"),
@@ -107,8 +111,11 @@ func TestExactBesidePrefix(t *testing.T) {
 // its route alone and names the field.
 func TestRulesAreRefused(t *testing.T) {
 	for field, change := range map[string]func(*gantryv1.HttpRules){
-		"tls":              func(r *gantryv1.HttpRules) { r.Tls = &gantryv1.Tls{} },
-		"protocol":         func(r *gantryv1.HttpRules) { r.Protocol = gantryv1.BackendProtocol_BACKEND_PROTOCOL_GRPC },
+		"tls.hsts_seconds": func(r *gantryv1.HttpRules) { r.Tls = &gantryv1.Tls{HstsSeconds: -1} },
+		"protocol":         func(r *gantryv1.HttpRules) { r.Protocol = 3 },
+		"protocol: with": func(r *gantryv1.HttpRules) {
+			r.Protocol, r.ResponseHeaders.Remove[0] = gantryv1.BackendProtocol_BACKEND_PROTOCOL_GRPC, strings.Repeat("X", 47)
+		},
 		"cors":             func(r *gantryv1.HttpRules) { r.Cors = &gantryv1.Cors{} },
 		"sticky":           func(r *gantryv1.HttpRules) { r.Sticky = &gantryv1.Sticky{} },
 		"canaries":         func(r *gantryv1.HttpRules) { r.Canaries = []*gantryv1.Canary{{}} },
@@ -134,11 +141,14 @@ func TestRulesAreRefused(t *testing.T) {
 }
 
 func FuzzRules(f *testing.F) {
-	f.Add("X-A", `a"; }`, "10.0.0.0/8", "new.example", "/a")
-	f.Fuzz(func(t *testing.T, name, value, cidr, host, path string) {
+	f.Add("X-A", `a"; }`, "10.0.0.0/8", "new.example", "/a", int32(3600), int32(2))
+	f.Fuzz(func(t *testing.T, name, value, cidr, host, path string, hsts, protocol int32) {
 		c := gateway()
 		set := &gantryv1.HeaderRules{Set: []*gantryv1.HeaderValue{{Name: name, Value: value}}}
 		c.Routes[0].Rules = &gantryv1.HttpRules{RequestHeaders: set, ResponseHeaders: set, AllowCidrs: []string{cidr}}
+		c.Routes[2].Rules = &gantryv1.HttpRules{
+			RequestHeaders: set, Protocol: gantryv1.BackendProtocol(protocol), Tls: &gantryv1.Tls{Secret: value, HstsSeconds: hsts, RedirectHttp: hsts%2 == 0},
+		}
 		c.Routes[1].Rules = &gantryv1.HttpRules{Redirect: &gantryv1.Redirect{Host: host, Path: path}}
 		m := render.FromConfig(c, "lb-1").Model
 		g, err := render.Files(m, env("/g"), nil)

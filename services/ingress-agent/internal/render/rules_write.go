@@ -41,6 +41,7 @@ func locationLines(l Location) []conftext.Node {
 	if l.Upstream != "" {
 		lines = append(lines, conftext.LineOf("set", conftext.Expr(upstreamVar), conftext.Text(l.Upstream)))
 	}
+	lines = append(lines, tlsLines(l.Rules.TLS)...)
 	if l.Holds {
 		lines = append(lines, conftext.Line("lua_check_client_abort", "on"))
 	}
@@ -54,6 +55,10 @@ func locationLines(l Location) []conftext.Node {
 	}
 	if l.Rules.Redirect.Code != 0 {
 		return append(lines, redirectLine(l.Rules.Redirect))
+	}
+	if l.Rules.GRPC {
+		lines = append(asGRPC(lines), streamLines(l.Rules.Limits)...)
+		return append(lines, conftext.Line("grpc_pass", "grpc://"+grpcUpstream))
 	}
 	return append(lines, conftext.Line("proxy_pass", "http://"+podsUpstream))
 }

@@ -166,6 +166,9 @@ func (m *Manager) candidate(ctx context.Context, model Model) (dir, layout strin
 	if err == nil {
 		err = m.config.Daemon.Test(ctx, dir)
 	}
+	if err == nil {
+		err = m.store.Sync(dir)
+	}
 	if err != nil {
 		return "", "", errors.Join(err, os.RemoveAll(dir))
 	}

@@ -161,7 +161,8 @@ func (c Config) agent(n layout.Node) supervisor.Spec {
 	spec := c.service(n.Name+"-ingress-agent", n.Name, "ingress-agent", AgentIdentity(n),
 		n.IP+":7300", n.IP+":7390",
 		"--gateway", layout.Gateway, "--node", n.Name, "--etcd", c.Plan.Etcd(),
-		"--state-dir", c.Paths.Data(n.Name), "--nginx", "nginx", "--keepalived", "keepalived", "--interface", "eth0")
+		"--state-dir", c.Paths.Data(n.Name), "--nginx", "nginx", "--keepalived", "keepalived", "--interface", "eth0",
+		"--gateway-key", pki.GatewayKey(c.Paths, layout.Gateway))
 	spec.After = []string{"etcd"}
 	spec.Namespace = n.Namespace
 	return spec

@@ -3,6 +3,7 @@
 local balancer = require "ngx.balancer"
 local pods = require "gantry.pods"
 local control = require "gantry.control"
+local certificates = require "gantry.certificates"
 local hold = require "gantry.hold"
 
 local shared = ngx.shared
@@ -22,6 +23,7 @@ local BOUNDS = { 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10 }
 function _M.start()
   _M.epoch = conf:incr("#epoch", 1, 0)
   control.load_snapshot(ngx.config.prefix() .. "endpoints.json")
+  certificates.load(ngx.config.prefix() .. "certificates.json")
 end
 
 local function refuse(reason, sentence)
@@ -98,10 +100,11 @@ function _M.balance()
   end
 end
 
--- header asks clients to reconnect while a reload is about to come.
+-- header asks clients to reconnect while a reload is about to come. HTTP/2 has
+-- no such header: Nginx itself tells those clients.
 function _M.header()
   local drain = conf:get("#drain")
-  if drain and drain >= _M.epoch then ngx.header["Connection"] = "close" end
+  if drain and drain >= _M.epoch and ngx.req.http_version() < 2 then ngx.header["Connection"] = "close" end
 end
 
 local function observe(c)

@@ -1,5 +1,6 @@
 -- gantry.control: the agent's door, a Unix socket that only it can enter.
 local cjson = require "cjson.safe"
+local certificates = require "gantry.certificates"
 local shared = ngx.shared
 local conf, marks, counters = shared.gantry_endpoints, shared.gantry_marks, shared.gantry_counters
 
@@ -91,13 +92,19 @@ local function say(code, body)
   ngx.say(cjson.encode(body))
 end
 
-local function push()
+local function take(change)
   ngx.req.read_body()
   local d, err = cjson.decode(ngx.req.get_body_data() or "")
   if not d then return say(400, { message = err or "no body" }) end
-  local code, message = apply(d)
+  local code, message = change(d)
   return say(code, { message = message })
 end
+
+local function push() return take(apply) end
+
+local function push_certificates() return take(certificates.apply) end
+
+local function list_certificates() return say(200, certificates.versions()) end
 
 local function status()
   return say(200, {
@@ -106,6 +113,7 @@ local function status()
     generation = conf:get("#generation") or 0,
     config = conf:get("#config") or 0,
     free_bytes = conf:free_space(),
+    certificates = certificates.digest(),
     worker = ngx.worker.pid(),
   })
 end
@@ -128,6 +136,8 @@ end
 
 local ROUTES = {
   ["POST /v1/table"] = push,
+  ["POST /v1/certificates"] = push_certificates,
+  ["GET /v1/certificates"] = list_certificates,
   ["GET /v1/status"] = status,
   ["GET /v1/counters"] = count,
   ["POST /v1/drain"] = drain,
