@@ -31,7 +31,9 @@ const (
 	BackendProtocol_BACKEND_PROTOCOL_UNSPECIFIED BackendProtocol = 0
 	// HTTP/1.1 with WebSocket upgrades. The default.
 	BackendProtocol_BACKEND_PROTOCOL_HTTP BackendProtocol = 1
-	// gRPC in clear text; clients need TLS for HTTP/2.
+	// gRPC in clear text; clients need TLS for HTTP/2. Without
+	// limits.max_body_bytes a stream has no bound, and limits.read_seconds also
+	// bounds the client's pauses. Header rules take names of up to 46 letters.
 	BackendProtocol_BACKEND_PROTOCOL_GRPC BackendProtocol = 2
 )
 
