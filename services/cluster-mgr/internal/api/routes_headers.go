@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -22,8 +23,21 @@ func toldHeaders() []string {
 	return []string{"expect", "forwarded", "host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip"}
 }
 
-// checkHeaders refuses headers that belong to the load balancer.
+// longestGRPCHeader is the longest name of a header that Nginx takes for gRPC.
+const longestGRPCHeader = 46
+
+// checkHeaders refuses headers that belong to the load balancer, and those that
+// it cannot carry.
 func checkHeaders(rules *gantryv1.HttpRules) error {
+	if rules.GetProtocol() == gantryv1.BackendProtocol_BACKEND_PROTOCOL_GRPC {
+		for field, headers := range map[string]*gantryv1.HeaderRules{
+			"route.rules.request_headers": rules.GetRequestHeaders(), "route.rules.response_headers": rules.GetResponseHeaders(),
+		} {
+			if name := longest(headers); len(name) > longestGRPCHeader {
+				return invalid(field, "with gRPC the name of a header has at most %d letters, %s has %d", longestGRPCHeader, name, len(name))
+			}
+		}
+	}
 	request := slices.Concat(hopHeaders(), toldHeaders())
 	if err := checkHeaderRules("route.rules.request_headers", rules.GetRequestHeaders(), request); err != nil {
 		return err
@@ -37,6 +51,15 @@ func checkHeaders(rules *gantryv1.HttpRules) error {
 			"access-control-allow-origin", "access-control-max-age")
 	}
 	return checkHeaderRules("route.rules.response_headers", rules.GetResponseHeaders(), response)
+}
+
+// longest name of a header that is set or removed.
+func longest(rules *gantryv1.HeaderRules) string {
+	names := slices.Clone(rules.GetRemove())
+	for _, h := range rules.GetSet() {
+		names = append(names, h.GetName())
+	}
+	return slices.MaxFunc(append(names, ""), func(a, b string) int { return cmp.Compare(len(a), len(b)) })
 }
 
 func checkHeaderRules(field string, rules *gantryv1.HeaderRules, owned []string) error {

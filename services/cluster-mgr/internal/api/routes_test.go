@@ -108,6 +108,10 @@ func TestBadRoutesAreRefusedWithTheFieldNamed(t *testing.T) {
 		{"set and removed", rules(func(r *gantryv1.HttpRules) {
 			r.ResponseHeaders = &gantryv1.HeaderRules{Set: []*gantryv1.HeaderValue{{Name: "X-A"}}, Remove: []string{"x-a"}}
 		}), "response_headers.remove[0]"},
+		{"long header with gRPC", rules(func(r *gantryv1.HttpRules) {
+			r.Protocol = gantryv1.BackendProtocol_BACKEND_PROTOCOL_GRPC
+			r.ResponseHeaders = &gantryv1.HeaderRules{Remove: []string{"X-A", strings.Repeat("X", 47)}}
+		}), "rules.response_headers"},
 		{"neither app nor redirect", func(r *gantryv1.Route) { r.App, r.Port = "", 0 }, "route.app"},
 		{"app and redirect", rules(func(r *gantryv1.HttpRules) { r.Redirect = &gantryv1.Redirect{Scheme: "https"} }), "rules.redirect"},
 		{"redirect to itself", redirect(&gantryv1.Redirect{Code: 301}), "rules.redirect"},
