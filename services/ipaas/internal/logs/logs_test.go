@@ -158,7 +158,8 @@ func TestFollowing(t *testing.T) {
 		close(c.ends["a"])
 		c.ends["a"] = make(chan struct{})
 		c.mu.Unlock()
-		c.add("b", at(3, "five"))
+		time.Sleep(2500 * time.Millisecond) // a is read again
+		c.add("b", at(4, "five"))
 		time.Sleep(5 * time.Second)
 		if want := []string{"a:one", "a:two", "a:three", "a:four", "b:five"}; !slices.Equal(got.got(), want) {
 			t.Errorf("got %q", got.got())
