@@ -109,7 +109,7 @@ func TestBadRoutesAreRefusedWithTheFieldNamed(t *testing.T) {
 			r.ResponseHeaders = &gantryv1.HeaderRules{Set: []*gantryv1.HeaderValue{{Name: "X-A"}}, Remove: []string{"x-a"}}
 		}), "response_headers.remove[0]"},
 		{"long header with gRPC", rules(func(r *gantryv1.HttpRules) {
-			r.Protocol = gantryv1.BackendProtocol_BACKEND_PROTOCOL_GRPC
+			r.Protocol, r.Tls = gantryv1.BackendProtocol_BACKEND_PROTOCOL_GRPC, &gantryv1.Tls{Secret: "projects/pay/secrets/web"}
 			r.ResponseHeaders = &gantryv1.HeaderRules{Remove: []string{"X-A", strings.Repeat("X", 47)}}
 		}), "rules.response_headers"},
 		{"neither app nor redirect", func(r *gantryv1.Route) { r.App, r.Port = "", 0 }, "route.app"},
