@@ -60,9 +60,6 @@ type Config struct {
 	Planner  Planner
 	Vault    *vault.Vault
 	Logger   *slog.Logger
-	// Fields of gantry.v1.HttpRules, and "path_match", that the load balancers
-	// do not serve: routes that have them are refused.
-	Unserved []string
 }
 
 // Services are all services of the API.

@@ -18,9 +18,6 @@ func (s *routeService) check(ctx context.Context, change *store.Change, r *gantr
 	if err := checkForm(r); err != nil {
 		return err
 	}
-	if err := checkServed(r, s.Unserved); err != nil {
-		return err
-	}
 	if err := s.onGateway(ctx, change, r.GetGateway()); err != nil {
 		return err
 	}

@@ -59,6 +59,8 @@ func checkTarget(r *gantryv1.Route) error {
 		return invalid("route.rules.canaries", "a route that redirects leads to no app; leave the canaries out")
 	case rules.GetSticky() != nil:
 		return invalid("route.rules.sticky", "a route that redirects leads to no app; leave sticky out")
+	case rules.GetCors() != nil:
+		return invalid("route.rules.cors", "a redirect is answered before origins are asked; leave cors out")
 	case rules.GetRateLimit() != nil:
 		return invalid("route.rules.rate_limit", "a redirect is answered before anything is counted; leave the rate limit out")
 	case len(rules.GetAllowCidrs()) > 0:

@@ -115,6 +115,9 @@ func TestBadRoutesAreRefusedWithTheFieldNamed(t *testing.T) {
 		{"neither app nor redirect", func(r *gantryv1.Route) { r.App, r.Port = "", 0 }, "route.app"},
 		{"app and redirect", rules(func(r *gantryv1.HttpRules) { r.Redirect = &gantryv1.Redirect{Scheme: "https"} }), "rules.redirect"},
 		{"redirect to itself", redirect(&gantryv1.Redirect{Code: 301}), "rules.redirect"},
+		{"redirect with CORS", func(r *gantryv1.Route) {
+			r.App, r.Port, r.Rules.Redirect, r.Rules.Cors = "", 0, &gantryv1.Redirect{Scheme: "https"}, &gantryv1.Cors{Origins: []string{"*"}}
+		}, "rules.cors"},
 		{"redirect with ranges", func(r *gantryv1.Route) {
 			r.App, r.Port, r.Rules.Redirect, r.Rules.AllowCidrs = "", 0, &gantryv1.Redirect{Scheme: "https"}, []string{"10.0.0.0/8"}
 		}, "rules.allow_cidrs"},

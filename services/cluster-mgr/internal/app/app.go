@@ -164,7 +164,6 @@ func (i *instance) server() (*grpcserver.Server, error) {
 		Planner:  i.planner,
 		Vault:    i.vault,
 		Logger:   i.Logger,
-		Unserved: unserved(),
 	})
 	if err != nil {
 		return nil, err
@@ -183,10 +182,6 @@ func (i *instance) server() (*grpcserver.Server, error) {
 	services.Register(server.Registrar())
 	return server, nil
 }
-
-// unserved are the rules of routes that ingress-agent does not serve in this
-// version. It quarantines routes that have them, so nobody is let in by one.
-func unserved() []string { return []string{"cors", "sticky", "canaries"} }
 
 // lead runs every loop for one term; the first that fails ends it.
 func (i *instance) lead(ctx context.Context, term leader.Term) error {

@@ -1,10 +1,12 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -56,10 +58,12 @@ func newIpaas(t *testing.T, ca *mtlstest.CA, name string) *fakeIpaas {
 }
 
 // set changes the ready endpoints of the web app.
-func (f *fakeIpaas) set(addresses ...string) {
+func (f *fakeIpaas) set(addresses ...string) { f.setApp(webApp, addresses...) }
+
+func (f *fakeIpaas) setApp(app string, addresses ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.apps[webApp] = slices.Clone(addresses)
+	f.apps[app] = slices.Clone(addresses)
 	f.wake()
 }
 
@@ -68,21 +72,24 @@ func (f *fakeIpaas) wake() {
 	f.changed = make(chan struct{})
 }
 
-func (f *fakeIpaas) state() (addresses []string, changed chan struct{}, identity string, held bool) {
+func (f *fakeIpaas) state() (apps map[string][]string, changed chan struct{}, identity string, held bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	identity = f.identity
 	if f.lie != "" {
 		identity = f.lie
 	}
-	return f.apps[webApp], f.changed, identity, f.held
+	return maps.Clone(f.apps), f.changed, identity, f.held
 }
 
 func (f *fakeIpaas) WatchEndpoints(_ *ipaasv1.WatchEndpointsRequest, s grpc.ServerStreamingServer[ipaasv1.WatchEndpointsResponse]) error {
 	for {
-		addresses, changed, identity, held := f.state()
-		e := &ipaasv1.WatchEndpointsResponse_AppEndpoints{App: webApp, Addresses: addresses}
-		err := s.Send(&ipaasv1.WatchEndpointsResponse{Endpoints: e, Identity: identity})
+		apps, changed, identity, held := f.state()
+		var err error
+		for app, addresses := range apps {
+			e := &ipaasv1.WatchEndpointsResponse_AppEndpoints{App: app, Addresses: addresses}
+			err = cmp.Or(err, s.Send(&ipaasv1.WatchEndpointsResponse{Endpoints: e, Identity: identity}))
+		}
 		if err == nil && !held {
 			err = s.Send(&ipaasv1.WatchEndpointsResponse{Bookmark: true, Identity: identity})
 		}

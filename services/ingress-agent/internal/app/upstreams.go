@@ -16,27 +16,55 @@ type routed struct {
 	name, app string
 	port      int
 	// Seconds that a request waits for a first pod.
-	hold int
+	hold     int
+	canaries map[string][]balancer.Canary
 }
 
-// routedOf gives the upstreams of the models, each once, in name order.
+// routedOf gives the upstreams of the models and of their routes' canaries,
+// each once, in name order.
 func routedOf(c *ingressv1.GatewayConfig, models ...render.Model) []routed {
-	waits, seen := holds(c), map[string]bool{}
+	waits, canaries, seen := holds(c), canariesOf(c), map[string]bool{}
 	var all []routed
+	add := func(upstream string) {
+		app, port, err := render.AppOf(upstream)
+		if err != nil || seen[upstream] {
+			return // a redirect has none; others were rendered by the same grammar
+		}
+		seen[upstream] = true
+		all = append(all, routed{name: upstream, app: app, port: port, hold: waits[upstream], canaries: canaries[upstream]})
+	}
 	for _, m := range models {
 		for _, h := range m.Hosts {
 			for _, l := range h.Locations {
-				app, port, err := render.AppOf(l.Upstream)
-				if err != nil || seen[l.Upstream] {
-					continue // a redirect has none; others were rendered by the same grammar
+				add(l.Upstream)
+				for _, c := range canaries[l.Upstream][l.Route] {
+					add(c.To)
 				}
-				seen[l.Upstream] = true
-				all = append(all, routed{name: l.Upstream, app: app, port: port, hold: waits[l.Upstream]})
 			}
 		}
 	}
 	slices.SortFunc(all, func(a, b routed) int { return cmp.Compare(a.name, b.name) })
 	return all
+}
+
+// canariesOf gives the canaries by the upstream of the route's own app, and by
+// route.
+func canariesOf(c *ingressv1.GatewayConfig) map[string]map[string][]balancer.Canary {
+	out := map[string]map[string][]balancer.Canary{}
+	for _, r := range c.GetRoutes() {
+		all, err := render.CanariesOf(r)
+		upstream, bad := render.UpstreamOf(r)
+		if err != nil || bad != nil || len(all) == 0 {
+			continue // it was rejected, or has none
+		}
+		if out[upstream] == nil {
+			out[upstream] = map[string][]balancer.Canary{}
+		}
+		for _, c := range all {
+			out[upstream][r.GetName()] = append(out[upstream][r.GetName()], balancer.Canary{To: c.Upstream, Variable: c.Variable, Value: c.Value, Percent: c.Percent})
+		}
+	}
+	return out
 }
 
 // holds says by upstream how many seconds a request waits for a first pod: the
@@ -58,7 +86,7 @@ func holds(c *ingressv1.GatewayConfig) map[string]int {
 
 // in is the upstream with the pods that it has; it shares their lists.
 func (r routed) in(clusters []*ingressv1.Cluster, shares map[string]int32, known endpoints.ByCluster) balancer.Upstream {
-	u := balancer.Upstream{Clusters: make([]balancer.Cluster, 0, len(clusters)), Hold: r.hold}
+	u := balancer.Upstream{Clusters: make([]balancer.Cluster, 0, len(clusters)), Hold: r.hold, Canaries: r.canaries}
 	for _, c := range clusters {
 		pods := known[c.GetName()][r.app]
 		if pods == nil {

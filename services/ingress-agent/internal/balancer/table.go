@@ -25,6 +25,17 @@ type Upstream struct {
 	Clusters []Cluster `json:"clusters"`
 	// How long a request waits for the first pod, in seconds; 0: not at all.
 	Hold int `json:"hold,omitempty"`
+	// By route ("projects/{project}/routes/{route}"): where else its requests go.
+	Canaries map[string][]Canary `json:"canaries,omitempty"`
+}
+
+// A Canary leads some of a route's requests to another upstream.
+type Canary struct {
+	To string `json:"to"`
+	// Variable of Nginx that decides, and its value; empty: Percent decides.
+	Variable string `json:"variable,omitempty"`
+	Value    string `json:"value,omitempty"`
+	Percent  int    `json:"percent,omitempty"`
 }
 
 // A Table is everything the balancer chooses from, by upstream name.
@@ -55,7 +66,7 @@ type encoded struct {
 }
 
 func equalUpstream(a, b Upstream) bool {
-	return a.Hold == b.Hold && slices.EqualFunc(a.Clusters, b.Clusters, func(x, y Cluster) bool {
+	return a.Hold == b.Hold && maps.EqualFunc(a.Canaries, b.Canaries, slices.Equal[[]Canary]) && slices.EqualFunc(a.Clusters, b.Clusters, func(x, y Cluster) bool {
 		return x.Name == y.Name && x.Percent == y.Percent && x.Share == y.Share && x.Port == y.Port && slices.Equal(x.Pods, y.Pods)
 	})
 }

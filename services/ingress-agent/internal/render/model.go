@@ -99,6 +99,9 @@ func locationOf(r *ingressv1.Route) (Location, error) {
 	if err != nil {
 		return Location{}, err
 	}
+	if _, err := CanariesOf(r); err != nil {
+		return Location{}, err
+	}
 	l := Location{Path: r.GetPathPrefix(), Exact: r.GetPathMatch() == gantryv1.PathMatch_PATH_MATCH_EXACT, Route: r.GetName(), Rules: rules, Holds: r.GetHoldSeconds() > 0}
 	if !l.Exact {
 		l.Path = strings.TrimSuffix(l.Path, "/")

@@ -140,7 +140,7 @@ func hostDirectives() map[string]bool {
 		client_max_body_size proxy_connect_timeout proxy_read_timeout proxy_send_timeout proxy_set_header
 		proxy_hide_header add_header gzip lua_check_client_abort if ssl_certificate ssl_certificate_key
 		ssl_certificate_by_lua_block grpc_pass grpc_connect_timeout grpc_read_timeout grpc_send_timeout grpc_set_header
-		grpc_hide_header client_body_timeout`)
+		grpc_hide_header client_body_timeout access_by_lua_block header_filter_by_lua_block`)
 }
 
 // read takes one block in. The second block of a route is the prefix whose

@@ -19,9 +19,11 @@ type Rules struct {
 	// Zero PerSecond: none.
 	Rate Rate
 	// Canonical CIDRs; nil: all clients.
-	Allow []string
-	Gzip  bool
-	TLS   TLS
+	Allow  []string
+	Gzip   bool
+	TLS    TLS
+	CORS   CORS
+	Sticky Sticky
 	// The app speaks gRPC in clear text.
 	GRPC bool
 }
@@ -72,13 +74,15 @@ const (
 // rulesOf refuses what this node cannot do: a rule that is left out unsaid
 // would open what it should close.
 func rulesOf(r *gantryv1.HttpRules) (Rules, error) {
-	if field := unserved(r); field != "" {
-		return Rules{}, fmt.Errorf("rules.%s cannot be served by this load balancer; remove it from the route", field)
+	if p := r.GetProtocol(); p < 0 || p > gantryv1.BackendProtocol_BACKEND_PROTOCOL_GRPC {
+		return Rules{}, fmt.Errorf("rules.protocol cannot be served by this load balancer; remove it from the route")
 	}
 	rules := Rules{Gzip: r.GetGzip(), GRPC: grpcOf(r)}
 	var err error
 	for _, step := range []func() error{
 		func() error { rules.TLS, err = tlsOf(r.GetTls(), r.GetResponseHeaders()); return err },
+		func() error { rules.CORS, err = corsOf(r.GetCors(), r.GetResponseHeaders()); return err },
+		func() error { rules.Sticky, err = stickyOf(r.GetSticky()); return err },
 		func() error { rules.Redirect, err = redirectOf(r.GetRedirect()); return err },
 		func() error { rules.Request, err = headersOf("request_headers", r.GetRequestHeaders()); return err },
 		func() error { rules.Response, err = headersOf("response_headers", r.GetResponseHeaders()); return err },
@@ -91,24 +95,22 @@ func rulesOf(r *gantryv1.HttpRules) (Rules, error) {
 			return Rules{}, err
 		}
 	}
-	if rules.Redirect.Code != 0 && (rules.Rate.PerSecond != 0 || rules.Allow != nil) {
-		return Rules{}, fmt.Errorf("rules.redirect answers before rules.rate_limit and rules.allow_cidrs count; give only one of them")
-	}
-	return rules, nil
+	return rules, checkRedirect(rules)
 }
 
-func unserved(r *gantryv1.HttpRules) string {
+// checkRedirect refuses rules that a redirect would leave without effect.
+func checkRedirect(r Rules) error {
 	switch {
-	case r.GetProtocol() < 0 || r.GetProtocol() > gantryv1.BackendProtocol_BACKEND_PROTOCOL_GRPC:
-		return "protocol"
-	case r.GetCors() != nil:
-		return "cors"
-	case r.GetSticky() != nil:
-		return "sticky"
-	case len(r.GetCanaries()) > 0:
-		return "canaries"
+	case r.Redirect.Code == 0:
+		return nil
+	case r.Rate.PerSecond != 0 || r.Allow != nil:
+		return fmt.Errorf("rules.redirect answers before rules.rate_limit and rules.allow_cidrs count; give only one of them")
+	case r.CORS.Origins != nil:
+		return fmt.Errorf("rules.redirect answers before rules.cors counts; give only one of them")
+	case r.Sticky.Cookie != "":
+		return fmt.Errorf("rules.redirect leads to no pod, so rules.sticky keeps nobody; give only one of them")
 	}
-	return ""
+	return nil
 }
 
 func redirectOf(r *gantryv1.Redirect) (Redirect, error) {

@@ -16,6 +16,12 @@ func readRules(location conftext.Node, rates map[string]Rate) (Rules, error) {
 	if r.TLS, location.Children, err = readTLS(location); err != nil {
 		return Rules{}, err
 	}
+	if r.CORS, location.Children, err = readCORS(location); err != nil {
+		return Rules{}, err
+	}
+	if r.Sticky, err = readSticky(location); err != nil {
+		return Rules{}, err
+	}
 	for _, n := range fromGRPC(location.Children) {
 		if err := readRule(&r, n, rates); err != nil {
 			return Rules{}, fmt.Errorf("%s: %w", n.Name, err)

@@ -47,6 +47,7 @@ func locationLines(l Location) []conftext.Node {
 	}
 	for _, part := range [][]conftext.Node{
 		rateLines(l), allowLines(l.Rules.Allow), limitLines(l.Rules.Limits), requestLines(l.Rules.Request), responseLines(l.Rules.Response),
+		corsLines(l.Rules.CORS), stickyLines(l), phaseLines(l.Rules),
 	} {
 		lines = append(lines, part...)
 	}

@@ -5,6 +5,7 @@ local pods = require "gantry.pods"
 local control = require "gantry.control"
 local certificates = require "gantry.certificates"
 local hold = require "gantry.hold"
+local canary = require "gantry.canary"
 
 local shared = ngx.shared
 local conf, counters = shared.gantry_endpoints, shared.gantry_counters
@@ -22,12 +23,15 @@ local BOUNDS = { 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10 }
 -- start runs in the master at each start and reload, before workers exist.
 function _M.start()
   _M.epoch = conf:incr("#epoch", 1, 0)
+  -- Loaded now: a worker may outlive the files.
+  require "gantry.cors"
+  require "gantry.sticky"
   control.load_snapshot(ngx.config.prefix() .. "endpoints.json")
   certificates.load(ngx.config.prefix() .. "certificates.json")
 end
 
-local function refuse(reason, sentence)
-  counters:incr(ngx.var.gantry_upstream .. "||none", 1, 0)
+local function refuse(name, reason, sentence)
+  counters:incr(name .. "||none", 1, 0)
   ngx.status = 503
   ngx.header["Content-Type"] = "text/plain"
   ngx.header["X-Gantry-Reason"] = reason
@@ -41,20 +45,25 @@ end
 function _M.access()
   local name = ngx.var.gantry_upstream
   if not name or name == "" then return end
-  local u = pods.get(name, now())
+  local ctx, t = ngx.ctx, now()
+  local u = pods.get(name, t)
+  if u and u.canaries then
+    u = canary.choose(u, ngx.var.gantry_route, ctx.token, t)
+    name = u.name
+  end
   if u and u.hold then
     counters:incr(name .. "||started", 1, 0)
-    ngx.ctx.counted = name
+    ctx.counted = name
     if u.n == 0 then u = hold.wait(u) end
   end
   if not u then
-    return refuse("ENDPOINTS_UNKNOWN", "the endpoints of " .. name .. " have not been seen yet")
+    return refuse(name, "ENDPOINTS_UNKNOWN", "the endpoints of " .. name .. " have not been seen yet")
   elseif u.n == 0 then
-    return refuse("NO_ENDPOINTS", name .. " has no ready pod in any cluster")
+    return refuse(name, "NO_ENDPOINTS", name .. " has no ready pod in any cluster")
   elseif u.base == 0 then
-    return refuse("NO_TRAFFIC", "every cluster that runs " .. name .. " is out of rotation")
+    return refuse(name, "NO_TRAFFIC", "every cluster that runs " .. name .. " is out of rotation")
   end
-  ngx.ctx.upstream = u
+  ctx.upstream = u
 end
 
 -- connected tells from Nginx's own list of attempts whether the one at the
@@ -89,7 +98,8 @@ function _M.balance()
     ctx.skip[last] = true
   end
   -- A retry goes to another cluster first: the whole site may be gone.
-  local p = pods.pick(u, ctx.skip, last and last.cluster, t)
+  local p = not last and ctx.token and pods.kept(u, ctx.token, t)
+    or pods.pick(u, ctx.skip, last and last.cluster, t)
   if not p then return ngx.exit(502) end
   ctx.pod = p
   p.inflight = p.inflight + 1

@@ -81,7 +81,7 @@ local function decode(name, version)
   local spec = cjson.decode(conf:get("u:" .. name) or "")
   if not spec then return nil end
   local old = cache[name] and cache[name].by_id or {}
-  local u = { name = name, version = version, hold = spec.hold, n = 0, clusters = {}, by_id = {} }
+  local u = { name = name, version = version, hold = spec.hold, canaries = spec.canaries, n = 0, clusters = {}, by_id = {} }
   for i, c in ipairs(spec.clusters or {}) do
     local cluster = { name = c.name, percent = c.percent, share = c.share, turn = 0, pods = {}, keys = keys(name, c.name) }
     for j, host in ipairs(c.pods or {}) do
@@ -177,6 +177,33 @@ function _M.pick(u, skip, avoid, t)
     _M.mark(p.id, t)
   end
   return p
+end
+
+-- any_up tells whether a share leads to a pod that is not marked.
+function _M.any_up(u)
+  for _, c in ipairs(u.clusters) do
+    if c.weight > 0 then return true end
+  end
+  return false
+end
+
+-- token names a pod to clients without telling its address; it is the same on
+-- every node.
+function _M.token(u, p)
+  p.token = p.token or ngx.md5(u.name .. "|" .. p.id):sub(1, 16)
+  return p.token
+end
+
+-- kept gives the pod that a client's token names while it is led to; nil else.
+function _M.kept(u, token, t)
+  if not u.by_token then
+    u.by_token = {}
+    for _, p in pairs(u.by_id) do u.by_token[_M.token(u, p)] = p end
+  end
+  local p = u.by_token[token]
+  if not p or p.cluster.weight == 0 then return nil end
+  local d = down[p.id]
+  return (not d or d <= t) and p or nil
 end
 
 return _M
