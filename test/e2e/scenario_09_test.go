@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -64,6 +65,8 @@ func newWriter(t *testing.T) *writer {
 	t.Helper()
 	w := &writer{stop: make(chan struct{}), why: map[string]int{}}
 	r := newREST(t)
+	// A project that an earlier run left is none of this one's.
+	run := strconv.FormatInt(time.Now().Unix(), 36)
 	w.done.Go(func() {
 		for n := 0; ; n++ {
 			select {
@@ -71,14 +74,14 @@ func newWriter(t *testing.T) *writer {
 				return
 			case <-time.After(100 * time.Millisecond):
 			}
-			name := fmt.Sprintf("storm-%04d", n)
+			name := fmt.Sprintf("storm-%s-%04d", run, n)
 			code, said, err := r.try("POST", "/v1/projects", fmt.Sprintf(`{"name":"projects/%s"}`, name))
 			if err == nil && code == 200 {
 				w.accepted = append(w.accepted, name)
 				continue
 			}
 			w.refused++
-			w.why[fmt.Sprint(code, " ", string(said), err)]++
+			w.why[strings.ReplaceAll(fmt.Sprint(code, " ", string(said), err), name, "NAME")]++
 		}
 	})
 	return w

@@ -18,8 +18,7 @@ var managers = map[string]string{"cluster-mgr-1": "127.0.0.1:7091", "cluster-mgr
 const queued = 10
 
 // naps is how often a leader is put to sleep until one has tried to write: the
-// store may tell it that its term is over before it comes to that, as it did to three
-// of three on an idle machine.
+// store may tell it that its term is over before it comes to that.
 const naps = 8
 
 // rules S1, S2: an old leader that wakes up and does not know that it slept
@@ -52,9 +51,9 @@ func Test10LeaderSleeps(t *testing.T) {
 }
 
 // oversleeps puts the leader to sleep in the middle of work, for longer than it
-// may lead, and gives who leads then. It wakes as a suspended machine does: its
-// steady clock has not counted the time, and all that was changed meanwhile is
-// news to it.
+// may lead, and gives who leads then. No clock of it has counted the time, as in
+// a machine that was suspended or moved: only the store can tell it that its term
+// is over, and all that was changed meanwhile is news to it.
 func oversleeps(t *testing.T, c *crowd, stale float64) (next string) {
 	t.Helper()
 	old := leader(t, "")
@@ -67,8 +66,9 @@ func oversleeps(t *testing.T, c *crowd, stale float64) (next string) {
 	changes(t, 10)
 	time.Sleep(time.Until(asleep.Add(terms)))
 	c.change()
-	undo := moves(t, pid, clock.Steady, -time.Since(asleep).Truncate(time.Second))
-	defer undo()
+	slept := time.Since(asleep).Truncate(time.Second)
+	defer moves(t, pid, clock.Steady, -slept)()
+	defer moves(t, pid, clock.Wall, -slept)()
 	wake()
 	for end := time.Now().Add(terms / 3); staleEpochs(t) == stale && time.Now().Before(end); {
 		time.Sleep(200 * time.Millisecond)

@@ -56,7 +56,7 @@ func Test21HTTPS(t *testing.T) {
 		t.Errorf("plain HTTP: %s", out)
 	}
 
-	node := holder(t)
+	node := holder(t, "")
 	pid := nginxOf(t, node)
 	both := writeFile(t, content(t, first.certificate)+content(t, second.certificate))
 	answered := make(chan string, 1)

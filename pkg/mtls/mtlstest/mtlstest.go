@@ -20,7 +20,7 @@ import (
 
 // CA signs certificates for one test.
 type CA struct {
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
@@ -28,7 +28,7 @@ type CA struct {
 }
 
 // New makes a CA whose files live in t.TempDir().
-func New(t *testing.T) *CA {
+func New(t testing.TB) *CA {
 	t.Helper()
 	ca := &CA{t: t, dir: t.TempDir(), key: newKey(t)}
 	template := template("test CA")
@@ -59,7 +59,7 @@ func (ca *CA) Issue(commonName string) mtls.Files {
 	}
 }
 
-func newKey(t *testing.T) *ecdsa.PrivateKey {
+func newKey(t testing.TB) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -78,7 +78,7 @@ func template(commonName string) *x509.Certificate {
 	}
 }
 
-func sign(t *testing.T, template, parent *x509.Certificate, public *ecdsa.PublicKey, by *ecdsa.PrivateKey) *x509.Certificate {
+func sign(t testing.TB, template, parent *x509.Certificate, public *ecdsa.PublicKey, by *ecdsa.PrivateKey) *x509.Certificate {
 	t.Helper()
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, public, by)
 	if err != nil {
@@ -91,7 +91,7 @@ func sign(t *testing.T, template, parent *x509.Certificate, public *ecdsa.Public
 	return cert
 }
 
-func write(t *testing.T, dir, name, kind string, der []byte) string {
+func write(t testing.TB, dir, name, kind string, der []byte) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
 	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {

@@ -30,7 +30,7 @@ const (
 	vipAddress = "10.99.0.100"
 )
 
-func needNamespaces(t *testing.T) {
+func needNamespaces(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("not root: network namespaces cannot be made")
@@ -42,7 +42,7 @@ func needNamespaces(t *testing.T) {
 	}
 }
 
-func run(t *testing.T, line string, args ...any) {
+func run(t testing.TB, line string, args ...any) {
 	t.Helper()
 	words := strings.Fields(fmt.Sprintf(line, args...))
 	if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
@@ -52,7 +52,7 @@ func run(t *testing.T, line string, args ...any) {
 
 // network makes namespaces that meet on a bridge in the first one, with
 // addresses 10.99.0.1, .11, .12, ... on eth0 (br0 in the first).
-func network(t *testing.T, names ...string) []string {
+func network(t testing.TB, names ...string) []string {
 	t.Helper()
 	var all []string
 	for i, name := range names {
@@ -165,8 +165,11 @@ func killAll(ns string) {
 	}
 }
 
-func killFile(t *testing.T, dir string, names ...string) {
+// killFile kills the processes that the files name, all at once: Keepalived's
+// child ends by itself, and takes its file away, when its parent is gone.
+func killFile(t testing.TB, dir string, names ...string) {
 	t.Helper()
+	var pids []int
 	for _, name := range names {
 		text, err := os.ReadFile(filepath.Join(dir, "run", name))
 		if err != nil {
@@ -176,6 +179,9 @@ func killFile(t *testing.T, dir string, names ...string) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		pids = append(pids, pid)
+	}
+	for _, pid := range pids {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 }
@@ -232,7 +238,7 @@ func logs(dirs []string) string {
 
 // startAgent runs an agent in a namespace that starts from its disk: there is
 // no control plane at all (rule I6).
-func startAgent(t *testing.T, ca *mtlstest.CA, ns string, number int) string {
+func startAgent(t testing.TB, ca *mtlstest.CA, ns string, number int) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
@@ -255,7 +261,7 @@ func startAgent(t *testing.T, ca *mtlstest.CA, ns string, number int) string {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	cmd := exec.Command("ip", "netns", "exec", ns, os.Args[0], "-test.run=^TestActAsAgent$", "-test.timeout=90s")
+	cmd := exec.Command("ip", "netns", "exec", ns, os.Args[0], "-test.run=^TestActAsAgent$", "-test.timeout=20m")
 	cmd.Env = append(os.Environ(), agentEnv+"="+string(config))
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {

@@ -50,7 +50,7 @@ type testNode struct {
 	stop  func()
 }
 
-func needNginx(t *testing.T) {
+func needNginx(t testing.TB) {
 	t.Helper()
 	if _, err := exec.LookPath("nginx"); err != nil {
 		t.Skip("nginx is not installed: apt-get install nginx libnginx-mod-http-lua libluajit2-5.1-2 lua-cjson")
@@ -177,7 +177,7 @@ func (n *testNode) killNginx() {
 // url of the node's own proxy.
 func (n *testNode) url() string { return "http://127.0.0.1:" + strconv.Itoa(n.config.HTTPPort) }
 
-func eventually(t *testing.T, limit time.Duration, ok func() bool, explain func() string) {
+func eventually(t testing.TB, limit time.Duration, ok func() bool, explain func() string) {
 	t.Helper()
 	deadline := time.Now().Add(limit)
 	for !ok() {

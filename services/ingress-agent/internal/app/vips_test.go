@@ -26,7 +26,7 @@ import (
 
 // A pair is two agents behind a bridge, seen from the client's namespace.
 type pair struct {
-	t      *testing.T
+	t      testing.TB
 	nodes  []string
 	dirs   []string
 	config *ingressv1.GatewayConfig
@@ -41,18 +41,36 @@ func inPair(t *testing.T) *pair {
 	needNginx(t)
 	needNamespaces(t)
 	if os.Getenv(insideEnv) == "" {
-		ns := network(t, "client", "lb1", "lb2", "rogue")
-		inside(t, ns[0], "GANTRY_TEST_NODES="+strings.Join(ns[1:], " "))
+		client, env := pairNetwork(t)
+		inside(t, client, env)
 		return nil
 	}
+	p := thisPair(t)
+	p.startAgents()
+	return p
+}
+
+// pairNetwork makes the namespaces of a pair and gives the client's, and what
+// the run inside must know.
+func pairNetwork(t testing.TB) (client, env string) {
+	t.Helper()
+	ns := network(t, "client", "lb1", "lb2", "rogue")
+	return ns[0], "GANTRY_TEST_NODES=" + strings.Join(ns[1:], " ")
+}
+
+// thisPair is the pair that the run inside belongs to.
+func thisPair(t testing.TB) *pair {
 	all := strings.Fields(os.Getenv("GANTRY_TEST_NODES"))
-	p := &pair{t: t, nodes: all[:2], rogue: all[2], config: pairConfig()}
-	ca := mtlstest.New(t)
+	return &pair{t: t, nodes: all[:2], rogue: all[2], config: pairConfig()}
+}
+
+func (p *pair) startAgents() {
+	p.t.Helper()
+	ca := mtlstest.New(p.t)
 	for i, ns := range p.nodes {
-		p.dirs = append(p.dirs, startAgent(t, ca, ns, i+1))
+		p.dirs = append(p.dirs, startAgent(p.t, ca, ns, i+1))
 	}
 	p.settle()
-	return p
 }
 
 // settle waits until one node has the VIP and both have heard of each other.
@@ -118,6 +136,7 @@ func (p *pair) watch(patience time.Duration) *watch {
 	for i := range 8 {
 		w.wg.Go(func() { w.ask(ctx, i%2 == 0, patience) })
 	}
+	w.wg.Go(func() { w.knock(ctx) })
 	w.wg.Go(func() {
 		for last := time.Now(); ctx.Err() == nil; {
 			several := len(owners(p.nodes)) > 1
@@ -160,10 +179,25 @@ func (w *watch) note(err error) {
 		w.failures = append(w.failures, err.Error())
 		return
 	}
-	now := time.Now()
 	w.answers++
-	w.silence = max(w.silence, now.Sub(w.last))
-	w.last = now
+}
+
+// knock tells for how long nobody who comes anew is answered: those who came
+// before may wait for a node that is gone.
+func (w *watch) knock(ctx context.Context) {
+	for ctx.Err() == nil {
+		w.wg.Go(func() {
+			if !answersOnce() {
+				return
+			}
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			now := time.Now()
+			w.silence = max(w.silence, now.Sub(w.last))
+			w.last = now
+		})
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 // end gives the words for what was seen.
@@ -174,6 +208,22 @@ func (w *watch) end() string {
 		w.silence.Round(time.Millisecond), len(w.failures), len(w.failures)+w.answers, w.two.Round(time.Millisecond))
 }
 
+// A loss is a way to lose the holder of the VIP, and back to mend it; nil: the
+// node mends it itself.
+type loss struct {
+	name       string
+	lose, back func(node int)
+}
+
+func (p *pair) losses() []loss {
+	return []loss{
+		{"keepalived SIGKILL", func(n int) { killFile(p.t, p.dirs[n], "keepalived.pid", "vrrp.pid") }, nil},
+		{"VRRP child SIGKILL", func(n int) { killFile(p.t, p.dirs[n], "vrrp.pid") }, nil},
+		{"Nginx dead", p.killNginx, nil},
+		{"partition", func(n int) { run(p.t, "ip link set port%d nomaster", n+1) }, func(n int) { run(p.t, "ip link set port%d master br0", n+1) }},
+	}
+}
+
 // rule I8: each way to lose a holder moves the VIP; how long it does not
 // answer is printed, and nobody has it twice for longer than 3 s.
 func TestVIPFigures(t *testing.T) {
@@ -181,16 +231,7 @@ func TestVIPFigures(t *testing.T) {
 	if p == nil {
 		return
 	}
-	for _, c := range []struct {
-		name string
-		lose func(node int)
-		back func(node int)
-	}{
-		{"keepalived SIGKILL", func(n int) { killFile(t, p.dirs[n], "keepalived.pid", "vrrp.pid") }, nil},
-		{"VRRP child SIGKILL", func(n int) { killFile(t, p.dirs[n], "vrrp.pid") }, nil},
-		{"Nginx dead", p.killNginx, nil},
-		{"partition", func(n int) { run(t, "ip link set port%d nomaster", n+1) }, func(n int) { run(t, "ip link set port%d master br0", n+1) }},
-	} {
+	for _, c := range p.losses() {
 		first := owner(p.nodes)
 		w := p.watch(50 * time.Millisecond)
 		time.Sleep(300 * time.Millisecond)
