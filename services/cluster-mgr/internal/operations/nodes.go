@@ -127,9 +127,18 @@ func shows(config *ingressv1.GatewayConfig, s fleet.Snapshot) bool {
 			return false
 		}
 	}
+	canaries := map[string]map[string]int32{}
+	for _, c := range config.GetCanaryShares() {
+		canaries[c.GetApp()] = c.GetTrafficShares()
+	}
 	for _, r := range config.GetRoutes() {
 		if !maps.Equal(r.GetTrafficShares(), s.TrafficShares[r.GetApp()].Value.Clusters) {
 			return false
+		}
+		for _, c := range r.GetRules().GetCanaries() {
+			if !maps.Equal(canaries[c.GetApp()], s.TrafficShares[c.GetApp()].Value.Clusters) {
+				return false
+			}
 		}
 	}
 	for _, r := range config.GetStreamRoutes() {

@@ -9,6 +9,7 @@ import (
 	"gantry.dev/services/cluster-mgr/internal/failover"
 	"gantry.dev/services/cluster-mgr/internal/fleet"
 	"gantry.dev/services/cluster-mgr/internal/observe"
+	"gantry.dev/services/cluster-mgr/internal/publish"
 	"gantry.dev/services/cluster-mgr/internal/store"
 	"github.com/google/go-cmp/cmp"
 )
@@ -75,5 +76,25 @@ func TestConfirm(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// What is published is of the stored shares once they are divided, also those
+// of an app that is reached as a canary only.
+func TestShows(t *testing.T) {
+	t.Parallel()
+	const next = "projects/shop/apps/next"
+	shares := store.TrafficShares{App: next, Clusters: map[string]int32{"site-a": 100}}
+	stored := fleet.Snapshot{TrafficShares: map[string]store.Item[store.TrafficShares]{next: {Value: shares}}}
+	config := &ingressv1.GatewayConfig{Routes: []*ingressv1.Route{{App: web, Rules: &gantryv1.HttpRules{Canaries: []*gantryv1.Canary{{App: next}}}}}}
+	if shows(config, stored) {
+		t.Error("shares that are not published are shown")
+	}
+	publish.Divide(config, []store.TrafficShares{shares})
+	if !shows(config, stored) {
+		t.Error("published shares are not shown")
+	}
+	if shows(config, fleet.Snapshot{}) {
+		t.Error("shares that ended are not shown")
 	}
 }

@@ -114,6 +114,25 @@ func TestCanaries(t *testing.T) {
 	}
 }
 
+// The requests of an app that is only a canary are divided as those of others.
+func TestACanaryIsDividedOverClusters(t *testing.T) {
+	web, nextA, nextB := addresses(64, 1)[0], addresses(65, 1)[0], addresses(66, 1)[0]
+	n, siteA, siteB := twoSites(t, []string{web}, nil)
+	siteA.setApp(nextApp, nextA)
+	siteB.setApp(nextApp, nextB)
+	startPods(t, n.podPort, web, nextA, nextB)
+	n.split(&gantryv1.HttpRules{Canaries: []*gantryv1.Canary{{App: nextApp, Port: int32(n.podPort), WeightPercent: 100}}})
+	n.answers()
+	eventually(t, 10*time.Second, func() bool { got := n.visits(20, nil); return got[nextA] > 0 && got[nextB] > 0 }, n.log)
+	n.publish(func(c *ingressv1.GatewayConfig) {
+		c.CanaryShares = []*ingressv1.CanaryShares{{App: nextApp, TrafficShares: map[string]int32{"site-b": 100}}}
+	})
+	n.serving(n.gateway.GetGeneration())
+	if got := n.visits(50, nil); got[nextB] != 50 {
+		t.Errorf("all are to be led to site-b: %v", got)
+	}
+}
+
 // A canary without a pod that answers fails nobody.
 func TestACanaryThatIsDownGetsNothing(t *testing.T) {
 	web, next := addresses(50, 1)[0], addresses(59, 1)[0]

@@ -14,6 +14,9 @@ func sharesOf(c *ingressv1.GatewayConfig) map[string]map[string]int32 {
 			out[r.GetApp()] = r.GetTrafficShares()
 		}
 	}
+	for _, c := range c.GetCanaryShares() {
+		out[c.GetApp()] = c.GetTrafficShares()
+	}
 	return out
 }
 

@@ -45,7 +45,9 @@ type GatewayConfig struct {
 	// Certificates of the routes' hosts, in host order.
 	Certificates []*Certificate `protobuf:"bytes,10,rep,name=certificates,proto3" json:"certificates,omitempty"`
 	// Addresses besides vip.
-	MoreVips      []*v1.Vip `protobuf:"bytes,11,rep,name=more_vips,json=moreVips,proto3" json:"more_vips,omitempty"`
+	MoreVips []*v1.Vip `protobuf:"bytes,11,rep,name=more_vips,json=moreVips,proto3" json:"more_vips,omitempty"`
+	// Of the apps that are canaries and whose requests are divided on purpose.
+	CanaryShares  []*CanaryShares `protobuf:"bytes,12,rep,name=canary_shares,json=canaryShares,proto3" json:"canary_shares,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -157,6 +159,69 @@ func (x *GatewayConfig) GetMoreVips() []*v1.Vip {
 	return nil
 }
 
+func (x *GatewayConfig) GetCanaryShares() []*CanaryShares {
+	if x != nil {
+		return x.CanaryShares
+	}
+	return nil
+}
+
+// CanaryShares say how the requests of one app are divided that come to it as a
+// canary.
+type CanaryShares struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "projects/{project}/apps/{app}".
+	App string `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
+	// Percent by cluster name, 100 together.
+	TrafficShares map[string]int32 `protobuf:"bytes,2,rep,name=traffic_shares,json=trafficShares,proto3" json:"traffic_shares,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CanaryShares) Reset() {
+	*x = CanaryShares{}
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CanaryShares) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CanaryShares) ProtoMessage() {}
+
+func (x *CanaryShares) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CanaryShares.ProtoReflect.Descriptor instead.
+func (*CanaryShares) Descriptor() ([]byte, []int) {
+	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *CanaryShares) GetApp() string {
+	if x != nil {
+		return x.App
+	}
+	return ""
+}
+
+func (x *CanaryShares) GetTrafficShares() map[string]int32 {
+	if x != nil {
+		return x.TrafficShares
+	}
+	return nil
+}
+
 // A Node of the gateway.
 type Node struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -171,7 +236,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[1]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -183,7 +248,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[1]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -196,7 +261,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{1}
+	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Node) GetName() string {
@@ -244,7 +309,7 @@ type Cluster struct {
 
 func (x *Cluster) Reset() {
 	*x = Cluster{}
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[2]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -256,7 +321,7 @@ func (x *Cluster) String() string {
 func (*Cluster) ProtoMessage() {}
 
 func (x *Cluster) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[2]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -269,7 +334,7 @@ func (x *Cluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cluster.ProtoReflect.Descriptor instead.
 func (*Cluster) Descriptor() ([]byte, []int) {
-	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{2}
+	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Cluster) GetName() string {
@@ -327,7 +392,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[3]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -339,7 +404,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[3]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -352,7 +417,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{3}
+	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Route) GetName() string {
@@ -446,7 +511,7 @@ type StreamRoute struct {
 
 func (x *StreamRoute) Reset() {
 	*x = StreamRoute{}
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[4]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -458,7 +523,7 @@ func (x *StreamRoute) String() string {
 func (*StreamRoute) ProtoMessage() {}
 
 func (x *StreamRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[4]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -471,7 +536,7 @@ func (x *StreamRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamRoute.ProtoReflect.Descriptor instead.
 func (*StreamRoute) Descriptor() ([]byte, []int) {
-	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{4}
+	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *StreamRoute) GetName() string {
@@ -553,7 +618,7 @@ type Certificate struct {
 
 func (x *Certificate) Reset() {
 	*x = Certificate{}
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[5]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -565,7 +630,7 @@ func (x *Certificate) String() string {
 func (*Certificate) ProtoMessage() {}
 
 func (x *Certificate) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[5]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -578,7 +643,7 @@ func (x *Certificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
 func (*Certificate) Descriptor() ([]byte, []int) {
-	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{5}
+	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Certificate) GetHost() string {
@@ -610,7 +675,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[6]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -622,7 +687,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[6]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -635,7 +700,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{6}
+	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{7}
 }
 
 type GetStatusResponse struct {
@@ -666,7 +731,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[7]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -678,7 +743,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[7]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -691,7 +756,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{7}
+	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetStatusResponse) GetNode() string {
@@ -797,7 +862,7 @@ type VipConflict struct {
 
 func (x *VipConflict) Reset() {
 	*x = VipConflict{}
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[8]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -809,7 +874,7 @@ func (x *VipConflict) String() string {
 func (*VipConflict) ProtoMessage() {}
 
 func (x *VipConflict) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[8]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -822,7 +887,7 @@ func (x *VipConflict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VipConflict.ProtoReflect.Descriptor instead.
 func (*VipConflict) Descriptor() ([]byte, []int) {
-	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{8}
+	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *VipConflict) GetVip() string {
@@ -859,7 +924,7 @@ type AppTraffic struct {
 
 func (x *AppTraffic) Reset() {
 	*x = AppTraffic{}
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[9]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -871,7 +936,7 @@ func (x *AppTraffic) String() string {
 func (*AppTraffic) ProtoMessage() {}
 
 func (x *AppTraffic) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[9]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -884,7 +949,7 @@ func (x *AppTraffic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppTraffic.ProtoReflect.Descriptor instead.
 func (*AppTraffic) Descriptor() ([]byte, []int) {
-	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{9}
+	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AppTraffic) GetApp() string {
@@ -939,7 +1004,7 @@ type ClusterTraffic struct {
 
 func (x *ClusterTraffic) Reset() {
 	*x = ClusterTraffic{}
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[10]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -951,7 +1016,7 @@ func (x *ClusterTraffic) String() string {
 func (*ClusterTraffic) ProtoMessage() {}
 
 func (x *ClusterTraffic) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[10]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -964,7 +1029,7 @@ func (x *ClusterTraffic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterTraffic.ProtoReflect.Descriptor instead.
 func (*ClusterTraffic) Descriptor() ([]byte, []int) {
-	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{10}
+	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ClusterTraffic) GetCluster() string {
@@ -1015,7 +1080,7 @@ type ClusterView struct {
 
 func (x *ClusterView) Reset() {
 	*x = ClusterView{}
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[11]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1027,7 +1092,7 @@ func (x *ClusterView) String() string {
 func (*ClusterView) ProtoMessage() {}
 
 func (x *ClusterView) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[11]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1040,7 +1105,7 @@ func (x *ClusterView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterView.ProtoReflect.Descriptor instead.
 func (*ClusterView) Descriptor() ([]byte, []int) {
-	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{11}
+	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ClusterView) GetCluster() string {
@@ -1103,7 +1168,7 @@ type QuarantinedRoute struct {
 
 func (x *QuarantinedRoute) Reset() {
 	*x = QuarantinedRoute{}
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[12]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1115,7 +1180,7 @@ func (x *QuarantinedRoute) String() string {
 func (*QuarantinedRoute) ProtoMessage() {}
 
 func (x *QuarantinedRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[12]
+	mi := &file_gantry_ingress_v1_ingress_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1128,7 +1193,7 @@ func (x *QuarantinedRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuarantinedRoute.ProtoReflect.Descriptor instead.
 func (*QuarantinedRoute) Descriptor() ([]byte, []int) {
-	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{12}
+	return file_gantry_ingress_v1_ingress_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *QuarantinedRoute) GetRoute() string {
@@ -1149,7 +1214,7 @@ var File_gantry_ingress_v1_ingress_proto protoreflect.FileDescriptor
 
 const file_gantry_ingress_v1_ingress_proto_rawDesc = "" +
 	"\n" +
-	"\x1fgantry/ingress/v1/ingress.proto\x12\x11gantry.ingress.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1agantry/v1/http_rules.proto\x1a\x17gantry/v1/options.proto\x1a\x17gantry/v1/traffic.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc7\x04\n" +
+	"\x1fgantry/ingress/v1/ingress.proto\x12\x11gantry.ingress.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1agantry/v1/http_rules.proto\x1a\x17gantry/v1/options.proto\x1a\x17gantry/v1/traffic.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8d\x05\n" +
 	"\rGatewayConfig\x12B\n" +
 	"\agateway\x18\x01 \x01(\tB(\xbaH%r#2!^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$R\agateway\x12'\n" +
 	"\n" +
@@ -1165,7 +1230,14 @@ const file_gantry_ingress_v1_ingress_proto_rawDesc = "" +
 	"\rstream_routes\x18\t \x03(\v2\x1e.gantry.ingress.v1.StreamRouteR\fstreamRoutes\x12B\n" +
 	"\fcertificates\x18\n" +
 	" \x03(\v2\x1e.gantry.ingress.v1.CertificateR\fcertificates\x12+\n" +
-	"\tmore_vips\x18\v \x03(\v2\x0e.gantry.v1.VipR\bmoreVips\"\xa9\x01\n" +
+	"\tmore_vips\x18\v \x03(\v2\x0e.gantry.v1.VipR\bmoreVips\x12D\n" +
+	"\rcanary_shares\x18\f \x03(\v2\x1f.gantry.ingress.v1.CanarySharesR\fcanaryShares\"\xcf\x01\n" +
+	"\fCanaryShares\x12\"\n" +
+	"\x03app\x18\x01 \x01(\tB\x10\xbaH\rr\v:\tprojects/R\x03app\x12Y\n" +
+	"\x0etraffic_shares\x18\x02 \x03(\v22.gantry.ingress.v1.CanaryShares.TrafficSharesEntryR\rtrafficShares\x1a@\n" +
+	"\x12TrafficSharesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\xa9\x01\n" +
 	"\x04Node\x12<\n" +
 	"\x04name\x18\x01 \x01(\tB(\xbaH%r#2!^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$R\x04name\x12!\n" +
 	"\aaddress\x18\x02 \x01(\tB\a\xbaH\x04r\x02x\x01R\aaddress\x12&\n" +
@@ -1276,54 +1348,58 @@ func file_gantry_ingress_v1_ingress_proto_rawDescGZIP() []byte {
 	return file_gantry_ingress_v1_ingress_proto_rawDescData
 }
 
-var file_gantry_ingress_v1_ingress_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_gantry_ingress_v1_ingress_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_gantry_ingress_v1_ingress_proto_goTypes = []any{
 	(*GatewayConfig)(nil),         // 0: gantry.ingress.v1.GatewayConfig
-	(*Node)(nil),                  // 1: gantry.ingress.v1.Node
-	(*Cluster)(nil),               // 2: gantry.ingress.v1.Cluster
-	(*Route)(nil),                 // 3: gantry.ingress.v1.Route
-	(*StreamRoute)(nil),           // 4: gantry.ingress.v1.StreamRoute
-	(*Certificate)(nil),           // 5: gantry.ingress.v1.Certificate
-	(*GetStatusRequest)(nil),      // 6: gantry.ingress.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),     // 7: gantry.ingress.v1.GetStatusResponse
-	(*VipConflict)(nil),           // 8: gantry.ingress.v1.VipConflict
-	(*AppTraffic)(nil),            // 9: gantry.ingress.v1.AppTraffic
-	(*ClusterTraffic)(nil),        // 10: gantry.ingress.v1.ClusterTraffic
-	(*ClusterView)(nil),           // 11: gantry.ingress.v1.ClusterView
-	(*QuarantinedRoute)(nil),      // 12: gantry.ingress.v1.QuarantinedRoute
-	nil,                           // 13: gantry.ingress.v1.Route.TrafficSharesEntry
-	nil,                           // 14: gantry.ingress.v1.StreamRoute.TrafficSharesEntry
-	(*v1.Vip)(nil),                // 15: gantry.v1.Vip
-	(v1.PathMatch)(0),             // 16: gantry.v1.PathMatch
-	(*v1.HttpRules)(nil),          // 17: gantry.v1.HttpRules
-	(v1.StreamProtocol)(0),        // 18: gantry.v1.StreamProtocol
-	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(*CanaryShares)(nil),          // 1: gantry.ingress.v1.CanaryShares
+	(*Node)(nil),                  // 2: gantry.ingress.v1.Node
+	(*Cluster)(nil),               // 3: gantry.ingress.v1.Cluster
+	(*Route)(nil),                 // 4: gantry.ingress.v1.Route
+	(*StreamRoute)(nil),           // 5: gantry.ingress.v1.StreamRoute
+	(*Certificate)(nil),           // 6: gantry.ingress.v1.Certificate
+	(*GetStatusRequest)(nil),      // 7: gantry.ingress.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),     // 8: gantry.ingress.v1.GetStatusResponse
+	(*VipConflict)(nil),           // 9: gantry.ingress.v1.VipConflict
+	(*AppTraffic)(nil),            // 10: gantry.ingress.v1.AppTraffic
+	(*ClusterTraffic)(nil),        // 11: gantry.ingress.v1.ClusterTraffic
+	(*ClusterView)(nil),           // 12: gantry.ingress.v1.ClusterView
+	(*QuarantinedRoute)(nil),      // 13: gantry.ingress.v1.QuarantinedRoute
+	nil,                           // 14: gantry.ingress.v1.CanaryShares.TrafficSharesEntry
+	nil,                           // 15: gantry.ingress.v1.Route.TrafficSharesEntry
+	nil,                           // 16: gantry.ingress.v1.StreamRoute.TrafficSharesEntry
+	(*v1.Vip)(nil),                // 17: gantry.v1.Vip
+	(v1.PathMatch)(0),             // 18: gantry.v1.PathMatch
+	(*v1.HttpRules)(nil),          // 19: gantry.v1.HttpRules
+	(v1.StreamProtocol)(0),        // 20: gantry.v1.StreamProtocol
+	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
 }
 var file_gantry_ingress_v1_ingress_proto_depIdxs = []int32{
-	1,  // 0: gantry.ingress.v1.GatewayConfig.nodes:type_name -> gantry.ingress.v1.Node
-	2,  // 1: gantry.ingress.v1.GatewayConfig.clusters:type_name -> gantry.ingress.v1.Cluster
-	3,  // 2: gantry.ingress.v1.GatewayConfig.routes:type_name -> gantry.ingress.v1.Route
-	4,  // 3: gantry.ingress.v1.GatewayConfig.stream_routes:type_name -> gantry.ingress.v1.StreamRoute
-	5,  // 4: gantry.ingress.v1.GatewayConfig.certificates:type_name -> gantry.ingress.v1.Certificate
-	15, // 5: gantry.ingress.v1.GatewayConfig.more_vips:type_name -> gantry.v1.Vip
-	16, // 6: gantry.ingress.v1.Route.path_match:type_name -> gantry.v1.PathMatch
-	17, // 7: gantry.ingress.v1.Route.rules:type_name -> gantry.v1.HttpRules
-	13, // 8: gantry.ingress.v1.Route.traffic_shares:type_name -> gantry.ingress.v1.Route.TrafficSharesEntry
-	18, // 9: gantry.ingress.v1.StreamRoute.protocol:type_name -> gantry.v1.StreamProtocol
-	14, // 10: gantry.ingress.v1.StreamRoute.traffic_shares:type_name -> gantry.ingress.v1.StreamRoute.TrafficSharesEntry
-	11, // 11: gantry.ingress.v1.GetStatusResponse.clusters:type_name -> gantry.ingress.v1.ClusterView
-	12, // 12: gantry.ingress.v1.GetStatusResponse.quarantined:type_name -> gantry.ingress.v1.QuarantinedRoute
-	19, // 13: gantry.ingress.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
-	9,  // 14: gantry.ingress.v1.GetStatusResponse.apps:type_name -> gantry.ingress.v1.AppTraffic
-	8,  // 15: gantry.ingress.v1.GetStatusResponse.vip_conflicts:type_name -> gantry.ingress.v1.VipConflict
-	10, // 16: gantry.ingress.v1.AppTraffic.clusters:type_name -> gantry.ingress.v1.ClusterTraffic
-	6,  // 17: gantry.ingress.v1.AgentService.GetStatus:input_type -> gantry.ingress.v1.GetStatusRequest
-	7,  // 18: gantry.ingress.v1.AgentService.GetStatus:output_type -> gantry.ingress.v1.GetStatusResponse
-	18, // [18:19] is the sub-list for method output_type
-	17, // [17:18] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	2,  // 0: gantry.ingress.v1.GatewayConfig.nodes:type_name -> gantry.ingress.v1.Node
+	3,  // 1: gantry.ingress.v1.GatewayConfig.clusters:type_name -> gantry.ingress.v1.Cluster
+	4,  // 2: gantry.ingress.v1.GatewayConfig.routes:type_name -> gantry.ingress.v1.Route
+	5,  // 3: gantry.ingress.v1.GatewayConfig.stream_routes:type_name -> gantry.ingress.v1.StreamRoute
+	6,  // 4: gantry.ingress.v1.GatewayConfig.certificates:type_name -> gantry.ingress.v1.Certificate
+	17, // 5: gantry.ingress.v1.GatewayConfig.more_vips:type_name -> gantry.v1.Vip
+	1,  // 6: gantry.ingress.v1.GatewayConfig.canary_shares:type_name -> gantry.ingress.v1.CanaryShares
+	14, // 7: gantry.ingress.v1.CanaryShares.traffic_shares:type_name -> gantry.ingress.v1.CanaryShares.TrafficSharesEntry
+	18, // 8: gantry.ingress.v1.Route.path_match:type_name -> gantry.v1.PathMatch
+	19, // 9: gantry.ingress.v1.Route.rules:type_name -> gantry.v1.HttpRules
+	15, // 10: gantry.ingress.v1.Route.traffic_shares:type_name -> gantry.ingress.v1.Route.TrafficSharesEntry
+	20, // 11: gantry.ingress.v1.StreamRoute.protocol:type_name -> gantry.v1.StreamProtocol
+	16, // 12: gantry.ingress.v1.StreamRoute.traffic_shares:type_name -> gantry.ingress.v1.StreamRoute.TrafficSharesEntry
+	12, // 13: gantry.ingress.v1.GetStatusResponse.clusters:type_name -> gantry.ingress.v1.ClusterView
+	13, // 14: gantry.ingress.v1.GetStatusResponse.quarantined:type_name -> gantry.ingress.v1.QuarantinedRoute
+	21, // 15: gantry.ingress.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	10, // 16: gantry.ingress.v1.GetStatusResponse.apps:type_name -> gantry.ingress.v1.AppTraffic
+	9,  // 17: gantry.ingress.v1.GetStatusResponse.vip_conflicts:type_name -> gantry.ingress.v1.VipConflict
+	11, // 18: gantry.ingress.v1.AppTraffic.clusters:type_name -> gantry.ingress.v1.ClusterTraffic
+	7,  // 19: gantry.ingress.v1.AgentService.GetStatus:input_type -> gantry.ingress.v1.GetStatusRequest
+	8,  // 20: gantry.ingress.v1.AgentService.GetStatus:output_type -> gantry.ingress.v1.GetStatusResponse
+	20, // [20:21] is the sub-list for method output_type
+	19, // [19:20] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_gantry_ingress_v1_ingress_proto_init() }
@@ -1337,7 +1413,7 @@ func file_gantry_ingress_v1_ingress_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gantry_ingress_v1_ingress_proto_rawDesc), len(file_gantry_ingress_v1_ingress_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
