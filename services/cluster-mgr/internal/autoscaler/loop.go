@@ -69,6 +69,7 @@ func NewHistogram() prometheus.Histogram {
 type Loop struct {
 	Config
 	term   leader.Term
+	reader *fleet.Reader
 	source *metrics.Source
 	memory map[string]memory
 	// When the last round over all apps began.
@@ -91,7 +92,10 @@ func New(c Config, term leader.Term) (*Loop, error) {
 	if c.Store == nil || c.Observer == nil || c.Interval <= 0 || c.SampleInterval <= 0 || c.Frozen == nil || c.Logger == nil || c.Decisions == nil || c.Rounds == nil {
 		return nil, errors.New("autoscaler: every field of Config is required")
 	}
-	return &Loop{Config: c, term: term, source: metrics.New(c.SampleInterval), memory: map[string]memory{}}, nil
+	return &Loop{
+		Config: c, term: term, reader: fleet.NewReader(c.Store),
+		source: metrics.New(c.SampleInterval), memory: map[string]memory{},
+	}, nil
 }
 
 // beat is the time between two looks at held requests.
@@ -127,7 +131,7 @@ func (l *Loop) look(ctx context.Context, now time.Time) error {
 func (l *Loop) round(ctx context.Context, now time.Time, only map[string]bool) error {
 	start := time.Now()
 	defer func() { l.Rounds.Observe(time.Since(start).Seconds()) }()
-	snapshot, err := fleet.Load(ctx, l.Store, l.Observer.View())
+	snapshot, err := l.reader.Load(ctx, l.Observer.View())
 	if err != nil {
 		return err
 	}
@@ -211,7 +215,7 @@ func (l *Loop) store(ctx context.Context, s fleet.Snapshot, scaled []move) error
 func (l *Loop) storeBatch(ctx context.Context, s fleet.Snapshot, moves []move) error {
 	err := l.commit(ctx, s, moves)
 	for try := 1; try < tries && fault.HasReason(err, "CHANGED_MEANWHILE"); try++ {
-		now, failed := fleet.Load(ctx, l.Store, s.View)
+		now, failed := l.reader.Load(ctx, s.View)
 		if failed != nil {
 			return errors.Join(err, failed)
 		}

@@ -40,35 +40,35 @@ type Snapshot struct {
 	ledger *ledger
 }
 
-// Load reads the stored part from etcd and adds the view.
+// Load reads the fleet once; a loop has a Reader.
 func Load(ctx context.Context, s *store.Store, view observe.View) (Snapshot, error) {
-	snapshot := Snapshot{View: view, Time: time.Now(), ledger: &ledger{}}
-	var err error
-	if snapshot.Clusters, _, err = s.Clusters.Fresh(ctx); err != nil {
-		return Snapshot{}, fmt.Errorf("list clusters: %w", err)
+	return NewReader(s).Load(ctx, view)
+}
+
+// readState reads what is stored besides operations.
+func (s *Snapshot) readState(ctx context.Context, from *store.Store) (err error) {
+	if s.Clusters, _, err = from.Clusters.Fresh(ctx); err != nil {
+		return fmt.Errorf("list clusters: %w", err)
 	}
-	if snapshot.Apps, _, err = s.Apps.Fresh(ctx); err != nil {
-		return Snapshot{}, fmt.Errorf("list apps: %w", err)
+	if s.Apps, _, err = from.Apps.Fresh(ctx); err != nil {
+		return fmt.Errorf("list apps: %w", err)
 	}
-	assignments, _, err := s.Assignments.Fresh(ctx)
+	assignments, _, err := from.Assignments.Fresh(ctx)
 	if err != nil {
-		return Snapshot{}, fmt.Errorf("list assignments: %w", err)
+		return fmt.Errorf("list assignments: %w", err)
 	}
-	snapshot.Assignments = make(map[string]store.Item[store.Assignment], len(assignments))
+	s.Assignments = make(map[string]store.Item[store.Assignment], len(assignments))
 	for _, a := range assignments {
-		snapshot.Assignments[a.Name] = a
+		s.Assignments[a.Name] = a
 	}
-	if snapshot.Volumes, err = volumes(ctx, s); err != nil {
-		return Snapshot{}, err
+	if s.Volumes, err = volumes(ctx, from); err != nil {
+		return err
 	}
-	if snapshot.TrafficShares, err = shared(ctx, s); err != nil {
-		return Snapshot{}, err
+	if s.TrafficShares, err = shared(ctx, from); err != nil {
+		return err
 	}
-	if snapshot.Firing, err = firing(ctx, s); err != nil {
-		return Snapshot{}, err
-	}
-	snapshot.Operations, snapshot.OperationsAt, err = liveOperations(ctx, s)
-	return snapshot, err
+	s.Firing, err = firing(ctx, from)
+	return err
 }
 
 func shared(ctx context.Context, s *store.Store) (map[string]store.Item[store.TrafficShares], error) {

@@ -122,32 +122,6 @@ func (o Operation) Live() bool {
 	return o.Running() || o.Metadata.GetState() == gantryv1.OperationMetadata_STATE_AWAITING_APPROVAL
 }
 
-// Live lists the operations that run or wait for approval, oldest first.
-func Live(ctx context.Context, s *store.Store) ([]Operation, error) {
-	live, _, err := liveOperations(ctx, s)
-	return live, err
-}
-
-// liveOperations also gives the revision that they were read at.
-func liveOperations(ctx context.Context, s *store.Store) ([]Operation, int64, error) {
-	items, at, err := s.Operations.Fresh(ctx)
-	if err != nil {
-		return nil, 0, fmt.Errorf("list operations: %w", err)
-	}
-	var live []Operation
-	for _, item := range items {
-		if item.Value.GetDone() {
-			continue
-		}
-		o, err := Unpack(item)
-		if err != nil {
-			return nil, 0, err
-		}
-		live = append(live, o)
-	}
-	return live, at, nil
-}
-
 // failBack is the operation that brings work back to a cluster now; nil: none.
 func (s Snapshot) failBack(cluster string) *Operation {
 	for _, o := range s.Operations {

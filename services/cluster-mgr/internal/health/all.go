@@ -19,7 +19,7 @@ type Input struct {
 	NowUnixMilli int64     `json:"now_unix_milli"`
 	Settings     Settings  `json:"settings"`
 	Clusters     []Cluster `json:"clusters"`
-	// OwnLeaseLost: this process is not certain to lead any more, or was stopped for a while.
+	// OwnLeaseLost: this process does not lead any more, so somebody else may act already.
 	OwnLeaseLost bool `json:"own_lease_lost,omitempty"`
 	// Freeze is the Freeze of the last Decision.
 	Freeze Freeze `json:"freeze"`

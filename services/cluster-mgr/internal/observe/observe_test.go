@@ -31,8 +31,10 @@ const (
 
 // world answers for every ipaas and agent.
 type world struct {
-	mu       sync.Mutex
-	hanging  string
+	mu      sync.Mutex
+	hanging string
+	// Who does not answer what, "ipaas.site-a ListPods".
+	refusing string
 	identity map[string]string
 	calls    map[string][]string
 }
@@ -50,7 +52,11 @@ func (c conn) Invoke(ctx context.Context, method string, _, reply any, _ ...grpc
 	verb := method[strings.LastIndex(method, "/")+1:]
 	c.world.calls[c.name] = append(c.world.calls[c.name], verb)
 	identity := c.world.identity[c.name]
+	refused := c.world.refusing == c.name+" "+verb
 	c.world.mu.Unlock()
+	if refused {
+		return errors.New("not now")
+	}
 	if hanging {
 		<-ctx.Done()
 		return ctx.Err()
@@ -118,11 +124,15 @@ func TestUnreachableIsNotEmpty(t *testing.T) {
 	t.Parallel()
 	o, w, _ := newObserver(t)
 	o.Look(t.Context())
+	before := o.View().Clusters[siteB]
 	w.mu.Lock()
 	w.hanging = "ipaas.site-b"
 	w.mu.Unlock()
 	o.Look(t.Context())
 	b := o.View().Clusters[siteB]
+	if !b.Time.Equal(before.Time) || !b.Attempt.After(before.Attempt) {
+		t.Errorf("an answer of %s is said to be of %s", before.Time, b.Time)
+	}
 	if b.StateErr == nil || b.WorkloadsErr == nil || b.Workloads[web].GetReplicas() != 2 || len(b.Pods) != 1 || b.State == nil {
 		t.Errorf("got %+v", b)
 	}
@@ -226,5 +236,49 @@ func TestLookAtAgents(t *testing.T) {
 	o.LookAtAgents(t.Context())
 	if asked() != 3 || o.View().Agents["main/lb-1"].Err == nil {
 		t.Errorf("%v", w.calls)
+	}
+}
+
+// rule C1: what a load balancer node said stays, with the time when it said it.
+func TestASilentAgentIsNotEmpty(t *testing.T) {
+	t.Parallel()
+	o, w, _ := newObserver(t)
+	o.Look(t.Context())
+	before := o.View().Agents["main/lb-1"]
+	w.mu.Lock()
+	w.hanging = "ingress-agent.main.lb-1"
+	w.mu.Unlock()
+	o.Look(t.Context())
+	after := o.View().Agents["main/lb-1"]
+	if after.Err == nil || after.Status.GetGeneration() != 7 || !after.Time.Equal(before.Time) {
+		t.Errorf("got %+v", after)
+	}
+}
+
+// rule C1: a list that does not come is not an empty one, and a cluster that
+// falls silent after that is news again.
+func TestAListThatDoesNotComeIsNotEmpty(t *testing.T) {
+	t.Parallel()
+	for _, verb := range []string{"ListWorkloads", "ListPods"} {
+		o, w, _ := newObserver(t)
+		o.Look(t.Context())
+		w.mu.Lock()
+		w.refusing = "ipaas.site-b " + verb
+		w.mu.Unlock()
+		o.Look(t.Context())
+		b := o.View().Clusters[siteB]
+		if b.StateErr != nil || b.WorkloadsErr == nil || b.Workloads[web].GetReplicas() != 2 || len(b.Pods) != 1 {
+			t.Errorf("%s: got %+v", verb, b)
+		}
+		<-o.Changed()
+		w.mu.Lock()
+		w.hanging = "ipaas.site-b"
+		w.mu.Unlock()
+		o.Look(t.Context())
+		select {
+		case <-o.Changed():
+		default:
+			t.Errorf("%s: nobody hears that the cluster is silent", verb)
+		}
 	}
 }

@@ -79,7 +79,7 @@ func (p *platform) lose() {
 
 func (p *platform) approvePrepared() string {
 	p.t.Helper()
-	live, err := fleet.Live(p.t.Context(), p.store)
+	live, err := fleet.NewReader(p.store).Live(p.t.Context())
 	if err != nil || len(live) != 1 {
 		p.t.Fatalf("%d operations: %v", len(live), err)
 	}

@@ -55,7 +55,8 @@ type Config struct {
 // Loop is the worker of one leader's term.
 type Loop struct {
 	Config
-	term leader.Term
+	term   leader.Term
+	reader *fleet.Reader
 	// An operation ran at the last look: so all that it needs is read at once.
 	busy bool
 	// What was counted at the last weight step, by operation.
@@ -69,7 +70,7 @@ func New(c Config, term leader.Term) (*Loop, error) {
 	if c.Store == nil || c.Observer == nil || c.Pool == nil || c.Frozen == nil || c.Logger == nil {
 		return nil, errors.New("operations: every field of Config is required")
 	}
-	return &Loop{Config: c, term: term, watched: map[string]watch{}}, nil
+	return &Loop{Config: c, term: term, reader: fleet.NewReader(c.Store), watched: map[string]watch{}}, nil
 }
 
 // Run works until ctx ends. While no operation runs it waits for one to
@@ -106,7 +107,7 @@ func rest(ctx context.Context, woken loop.Waker, wait time.Duration) error {
 // It tells when the next look is due.
 func (l *Loop) work(ctx context.Context, now time.Time) (next time.Duration, err error) {
 	if !l.busy {
-		live, err := fleet.Live(ctx, l.Store)
+		live, err := l.reader.Live(ctx)
 		if l.busy = slices.ContainsFunc(live, fleet.Operation.Running); err != nil {
 			return resync, err
 		}
@@ -114,7 +115,7 @@ func (l *Loop) work(ctx context.Context, now time.Time) (next time.Duration, err
 			return resync, l.age(ctx, now)
 		}
 	}
-	snapshot, err := fleet.Load(ctx, l.Store, l.Observer.View())
+	snapshot, err := l.reader.Load(ctx, l.Observer.View())
 	if err != nil {
 		return tick, err
 	}

@@ -44,7 +44,7 @@ func TestAShiftStartsAtOnce(t *testing.T) {
 	if diff := cmp.Diff("divide the requests of web: site-b 100 %", meta.GetSummary()); diff != "" || len(meta.GetSteps()) != 6 {
 		t.Errorf("%d steps (-want +got):\n%s", len(meta.GetSteps()), diff)
 	}
-	if live, err := fleet.Live(t.Context(), m.store); err != nil || len(live) != 1 {
+	if live, err := fleet.NewReader(m.store).Live(t.Context()); err != nil || len(live) != 1 {
 		t.Errorf("%d operations: %v", len(live), err)
 	}
 }

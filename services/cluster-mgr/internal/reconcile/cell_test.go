@@ -22,8 +22,11 @@ type cell struct {
 	ipaasv1.UnimplementedIpaasServiceServer
 	identity string
 
-	mu    sync.Mutex
-	down  bool
+	mu   sync.Mutex
+	down bool
+	// Its ipaas answers, its API server does not.
+	noServer bool
+
 	epoch int64
 	nodes []*gantryv1.NodeCapacity
 	apps  map[string]*deployment
@@ -67,7 +70,7 @@ func (c *cell) GetClusterState(context.Context, *ipaasv1.GetClusterStateRequest)
 	if c.down {
 		return nil, status.Error(codes.Unavailable, "nobody is there")
 	}
-	out := &ipaasv1.GetClusterStateResponse{Identity: c.identity, ApiServerReady: true, ObserveTime: timestamppb.Now(), Epoch: c.epoch}
+	out := &ipaasv1.GetClusterStateResponse{Identity: c.identity, ApiServerReady: !c.noServer, ObserveTime: timestamppb.Now(), Epoch: c.epoch}
 	for _, n := range c.nodes {
 		out.Nodes = append(out.Nodes, c.usage(n))
 	}

@@ -46,7 +46,8 @@ type Config struct {
 // Loop is the reconciler of one leader's term.
 type Loop struct {
 	Config
-	term leader.Term
+	term   leader.Term
+	reader *fleet.Reader
 
 	// mu guards what this term remembers, by app and cluster.
 	mu sync.Mutex
@@ -70,7 +71,7 @@ func New(c Config, term leader.Term) (*Loop, error) {
 		return nil, errors.New("reconcile: every field of Config is required")
 	}
 	return &Loop{
-		Config: c, term: term,
+		Config: c, term: term, reader: fleet.NewReader(c.Store),
 		applied: map[target]applied{}, configured: map[target]int{}, stuck: map[target]time.Time{},
 		busy: map[string]bool{}, slots: newSlots(), waker: loop.NewWaker(),
 	}, nil
@@ -131,7 +132,7 @@ func (l *Loop) pass(ctx context.Context, now time.Time) error {
 func (l *Loop) sweep(ctx context.Context, now time.Time, report func(error)) error {
 	// The view is older than what is read from the store, never newer: what
 	// was assigned meanwhile counts as reserved.
-	snapshot, err := fleet.Load(ctx, l.Store, l.Observer.View())
+	snapshot, err := l.reader.Load(ctx, l.Observer.View())
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ func TestLoop(t *testing.T) {
 		{"an unreachable cluster keeps its replicas", unreachableKeeps},
 		{"only what was deleted is deleted", deletesOnlyWhatWasDeleted},
 		{"an app made anew is not deleted", madeAnewIsNotDeleted},
+		{"an app that is deleted while it is placed leaves nothing", deletedWhilePlacedLeavesNothing},
 		{"a release waits for its image", waitsForImage},
 		{"one app's failure does not stop others", failureDoesNotSpread},
 		{"a slow cluster delays nobody else", slowDelaysNobody},
@@ -92,6 +93,17 @@ func formerLeaderChangesNothing(w *world) {
 	}
 	w.expect("shares", w.shares("web"), "")
 	w.calls("site-a", w.a())
+}
+
+// A snapshot may have an app whose assignment went with it before that was read.
+func deletedWhilePlacedLeavesNothing(w *world) {
+	next := store.Assignment{App: web1, Release: 1}
+	if err := w.loop.commit(w.t.Context(), []placed{{app: &gantryv1.App{Name: web1}, next: next}}); !fault.HasReason(err, "CHANGED_MEANWHILE") {
+		w.t.Errorf("an app that is not there was placed: %v", err)
+	}
+	if _, err := w.store.Assignments.Get(w.t.Context(), web1); !fault.Is(err, fault.KindNotFound) {
+		w.t.Errorf("it has an assignment, which would keep an app of its name from being made: %v", err)
+	}
 }
 
 // rule S2: where nothing is to be stored, the receiver refuses.
@@ -161,7 +173,10 @@ func deletesOnlyWhatWasDeleted(w *world) {
 	if diff := cmp.Diff([]string{"clusters/site-b"}, left.Value.Clusters); diff != "" {
 		w.t.Error(diff)
 	}
-	w.b().do(func() { w.b().down = false })
+	w.b().do(func() { w.b().down, w.b().noServer = false, true })
+	w.settle()
+	w.calls("site-b, whose ipaas alone answers", w.b()) // rule K2
+	w.b().do(func() { w.b().noServer = false })
 	w.settle()
 	w.calls("site-b", w.b(), "delete web")
 	if _, err := w.store.Deletions.Get(w.t.Context(), web1); !fault.Is(err, fault.KindNotFound) {

@@ -61,6 +61,9 @@ func (l *Loop) commit(ctx context.Context, batch []placed) error {
 		if p.decided {
 			p.next.Decision = decision.Placement(p.in, p.out).Epoch(l.term.Epoch).Put(l.Store, change)
 		}
+		if p.last.ModRevision == 0 { // else deleting the app takes what is replaced here
+			l.Store.Apps.ExpectAny(change, p.app.GetName())
+		}
 		l.Store.Assignments.Put(change, p.app.GetName(), p.next, p.last.ModRevision)
 	}
 	_, err := l.Store.Commit(ctx, change)

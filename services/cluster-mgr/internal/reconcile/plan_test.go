@@ -59,6 +59,7 @@ func TestReplicasMoveWithoutAGap(t *testing.T) {
 		{"what runs beyond its share elsewhere does not count", []site{{"a", 2, 3, 3, false, false}, {"b", 2, 3, 3, false, false}}, map[string]int{"a": 2, "b": 2}},
 		{"a cluster that cannot be asked counts as empty", []site{{"a", 2, 4, 4, false, false}, {"b", 2, 2, 2, true, false}}, map[string]int{"a": 4, "b": 2}},
 		{"a returned cluster gives up what is ready elsewhere", []site{{"a", 4, 4, 4, false, false}, {"b", 0, 2, 2, false, false}}, map[string]int{"a": 4, "b": 0}},
+		{"what two give up is not ready for either", []site{{"a", 1, 3, 3, false, false}, {"b", 1, 3, 3, false, false}, {"c", 2, 0, 0, false, true}}, map[string]int{"a": 3, "b": 3, "c": 2}},
 		{"never was there", []site{{"a", 4, 4, 4, false, false}, {"b", 0, 0, 0, false, true}}, map[string]int{"a": 4}},
 	}
 	for _, tc := range tests {

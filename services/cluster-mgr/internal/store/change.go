@@ -70,6 +70,12 @@ func (c *Collection[T]) Expect(ch *Change, name string, modRevision int64) {
 	ch.demand(c.key(name), modRevision)
 }
 
+// ExpectAny makes the change depend on a resource that it does not write: it
+// must be there, in whatever form (rule S1).
+func (c *Collection[T]) ExpectAny(ch *Change, name string) {
+	ch.compare = append(ch.compare, clientv3.Compare(clientv3.CreateRevision(c.key(name)), ">", 0))
+}
+
 // ExpectNoneSince makes the change depend on a list: no resource whose name
 // begins with prefix was created or changed after the revision that the list
 // was read at (rule S1). What was deleted since does not count.

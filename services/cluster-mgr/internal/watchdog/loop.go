@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"gantry.dev/pkg/fault"
 	"gantry.dev/pkg/leader"
 	"gantry.dev/services/cluster-mgr/internal/fleet"
 	"gantry.dev/services/cluster-mgr/internal/health"
@@ -37,7 +38,8 @@ type Config struct {
 // Loop is the watchdog of one leader's term.
 type Loop struct {
 	Config
-	term leader.Term
+	term   leader.Term
+	reader *fleet.Reader
 	// What was decided last, by cluster name.
 	states map[string]health.State
 
@@ -54,7 +56,7 @@ func New(c Config, term leader.Term) (*Loop, error) {
 	if c.Store == nil || c.Observer == nil || c.Planner == nil || c.Interval <= 0 || c.Logger == nil {
 		return nil, errors.New("watchdog: store, observer, planner, interval and logger are required")
 	}
-	return &Loop{Config: c, term: term, states: map[string]health.State{}}, nil
+	return &Loop{Config: c, term: term, reader: fleet.NewReader(c.Store), states: map[string]health.State{}}, nil
 }
 
 // Frozen says why automation must keep its hands off now; empty: it need not
@@ -78,11 +80,15 @@ func (l *Loop) Run(ctx context.Context) error {
 
 // look decides all clusters once.
 func (l *Loop) look(ctx context.Context, now time.Time) error {
-	snapshot, err := fleet.Load(ctx, l.Store, l.Observer.View())
+	snapshot, err := l.reader.Load(ctx, l.Observer.View())
 	if err != nil {
 		return err
 	}
-	in := health.Input{NowUnixMilli: now.UnixMilli(), Settings: l.Settings, Freeze: l.lastFreeze()}
+	lost, err := l.leaseLost(ctx)
+	if err != nil {
+		return err
+	}
+	in := health.Input{NowUnixMilli: now.UnixMilli(), Settings: l.Settings, OwnLeaseLost: lost, Freeze: l.lastFreeze()}
 	for _, c := range snapshot.Clusters {
 		in.Clusters = append(in.Clusters, health.Cluster{
 			Name:         c.Name,
@@ -92,11 +98,24 @@ func (l *Loop) look(ctx context.Context, now time.Time) error {
 	}
 	out := health.DecideAll(in)
 	l.setFreeze(out.Freeze)
+	if lost {
+		return errors.New(out.Alarm) // nothing that this look found may be stored (rule S1)
+	}
 	failed := errors.Join(l.alarmFreeze(ctx, snapshot, out.Alarm, l.starting(out, now)), l.alarmVipConflicts(ctx, snapshot))
 	for _, s := range out.States {
 		failed = errors.Join(failed, l.settle(ctx, snapshot, in, s))
 	}
 	return errors.Join(failed, l.consent(ctx, snapshot, now))
+}
+
+// leaseLost tells whether somebody else may lead by now: the context of the
+// term ends a little later than the lease may (rule C3). It writes nothing.
+func (l *Loop) leaseLost(ctx context.Context) (bool, error) {
+	_, err := l.Store.Commit(ctx, store.NewChange().Guard(l.term.Guard()))
+	if fault.HasReason(err, "NOT_LEADER") {
+		return true, nil
+	}
+	return false, err
 }
 
 // startTime is how long a leader that nobody has answered yet keeps a freeze to

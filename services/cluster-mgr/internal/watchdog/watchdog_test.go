@@ -1,6 +1,7 @@
 package watchdog
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -8,8 +9,11 @@ import (
 	ipaasv1 "gantry.dev/proto/gen/gantry/ipaas/v1"
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
 	"gantry.dev/services/cluster-mgr/internal/fleet"
+	"gantry.dev/services/cluster-mgr/internal/health"
 	"gantry.dev/services/cluster-mgr/internal/operations/termtest"
 	"gantry.dev/services/cluster-mgr/internal/store"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -121,13 +125,13 @@ func TestAFormerLeaderWritesNothing(t *testing.T) {
 	former := w.loop
 	w.lead("cluster-mgr-2")
 	w.sites[siteB].dead = true
-	var err error
-	for range 30 {
-		w.now = w.now.Add(2 * time.Second)
-		if err = former.look(t.Context(), w.now); err != nil {
-			break
-		}
+	snapshot, err := fleet.Load(t.Context(), w.store, w.View())
+	if err != nil {
+		t.Fatal(err)
 	}
+	// Somebody else has begun to lead between its look and its writing.
+	down := health.Named{Name: siteB, State: health.State{Verdict: health.Down, Changed: true, SinceUnixMilli: w.now.UnixMilli()}}
+	err = former.record(t.Context(), snapshot, health.Input{}, former.states[siteB], down)
 	if !fault.HasReason(err, "NOT_LEADER") {
 		t.Errorf("got %v", err)
 	}
@@ -234,5 +238,33 @@ func TestAStartIsNoAlarm(t *testing.T) {
 	w.pass(2 * time.Minute)
 	if got := w.alarm(alarmFrozen, allClusters).GetState(); got != gantryv1.Alarm_STATE_FIRING {
 		t.Errorf("the alarm is %s", got)
+	}
+}
+
+// A leader whose lease is gone keeps its hands off, also before its term ends,
+// and leaves what is stored to the next one.
+func TestALeaderWithoutALeaseSuspectsItself(t *testing.T) {
+	// rule C3
+	t.Parallel()
+	w := newWorld(t, siteA, siteB, siteC).pass(20 * time.Second)
+	w.stop()
+	w.stop = nil
+	w.sites[siteB].dead = true
+	before := w.cluster(siteB)
+	for range 12 {
+		if err := w.loop.look(t.Context(), w.now); err == nil || !strings.Contains(err.Error(), "our own lease is lost") {
+			t.Fatalf("a look says %v", err)
+		}
+		w.now = w.now.Add(interval)
+	}
+	if w.loop.Frozen() == "" || len(w.operations()) != 0 {
+		t.Errorf("frozen %q, %d operations", w.loop.Frozen(), len(w.operations()))
+	}
+	if diff := cmp.Diff(before, w.cluster(siteB), protocmp.Transform()); diff != "" {
+		t.Errorf("it stored (-before +after):\n%s", diff)
+	}
+	w.lead("cluster-mgr-2").pass(50 * time.Second)
+	if w.loop.Frozen() != "" || w.verdict(siteB) != "DOWN" {
+		t.Errorf("the next leader: frozen %q, site-b %s", w.loop.Frozen(), w.verdict(siteB))
 	}
 }
