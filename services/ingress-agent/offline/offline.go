@@ -34,7 +34,8 @@ type Node struct {
 
 // A Problem is a route that the agent would not serve in this form.
 type Problem struct {
-	// "projects/{project}/routes/{route}".
+	// "projects/{project}/routes/{route}" or
+	// "projects/{project}/streamRoutes/{stream_route}".
 	Route string
 	// Begins with the field.
 	Reason string
@@ -51,7 +52,8 @@ type Rendered struct {
 
 // Render gives the files of a configuration. Routes with problems are left
 // out, as on a node that never served them. It fails where no file can be
-// written at all.
+// written at all. Stream routes, which an Nginx of their own serves, are below
+// "stream/", without the pods, which their files name on a node.
 func Render(c *ingressv1.GatewayConfig, n Node) (Rendered, error) {
 	b := render.FromConfig(c, n.Name)
 	code, err := balancer.Code()
@@ -69,13 +71,16 @@ func Render(c *ingressv1.GatewayConfig, n Node) (Rendered, error) {
 	for _, r := range b.Rejected {
 		out.Problems = append(out.Problems, Problem(r))
 	}
-	return out, nil
+	return out, out.addStreams(c, n)
 }
+
+// workerUser is the user of Nginx' workers on a node.
+const workerUser = "nobody"
 
 func env(n Node) render.Env {
 	return render.Env{
 		StateDir: n.StateDir, Dir: n.Dir, ModulesDir: n.ModulesDir, TempDir: n.StateDir + "/tmp", HTTPPort: n.HTTPPort, HTTPSPort: n.HTTPSPort,
-		WorkerUser: "nobody", Interface: n.Interface, Realtime: true,
+		WorkerUser: workerUser, Interface: n.Interface, Realtime: true,
 		Check: []string{n.Program, "check", "--state-dir", n.StateDir},
 	}
 }
@@ -85,8 +90,10 @@ func HostFile(host string) string { return render.HostFile(host) }
 
 // Config is what agents are told of a gateway and its routes, but for what only
 // the platform knows: clusters, shares of traffic, certificates.
-func Config(g *gantryv1.Gateway, name string, routes []*gantryv1.Route) *ingressv1.GatewayConfig {
-	c := &ingressv1.GatewayConfig{Gateway: name, Vip: g.GetVip(), VirtualRouterId: g.GetVirtualRouterId(), MoreVips: g.GetMoreVips()}
+func Config(g *gantryv1.Gateway, name string, routes []*gantryv1.Route, streams []*gantryv1.StreamRoute) *ingressv1.GatewayConfig {
+	c := &ingressv1.GatewayConfig{
+		Gateway: name, Vip: g.GetVip(), VirtualRouterId: g.GetVirtualRouterId(), MoreVips: g.GetMoreVips(), StreamRoutes: streamsOf(streams),
+	}
 	for _, n := range g.GetNodes() {
 		c.Nodes = append(c.Nodes, &ingressv1.Node{Name: n.GetName(), Address: n.GetAddress(), Priority: n.GetPriority(), Drained: n.GetDrained()})
 	}

@@ -34,7 +34,7 @@ func TestRenderedIsTaken(t *testing.T) {
 		route("web", &gantryv1.HttpRules{Gzip: true, AllowCidrs: []string{"10.0.0.0/8"}}),
 		route("bad", &gantryv1.HttpRules{AllowCidrs: []string{"10.0.0.0/99"}}),
 	}
-	got, err := offline.Render(offline.Config(nil, "main", routes), node(dir))
+	got, err := offline.Render(offline.Config(nil, "main", routes, nil), node(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,15 +52,63 @@ func TestRenderedIsTaken(t *testing.T) {
 	if diff := cmp.Diff([]string{offline.HostFile("web.example")}, hosts); diff != "" {
 		t.Error(diff)
 	}
-	if _, err := exec.LookPath("nginx"); err != nil {
-		t.Skip("nginx is not installed: apt-get install nginx libnginx-mod-http-lua libluajit2-5.1-2 lua-cjson")
+	nginxTakes(t, dir, "out/nginx.conf")
+}
+
+// Stream routes go to the Nginx of their own, which takes them.
+func TestRenderedStreams(t *testing.T) {
+	dir := t.TempDir()
+	streams := []*gantryv1.StreamRoute{
+		stream("db", 15432, gantryv1.StreamProtocol_STREAM_PROTOCOL_TCP),
+		stream("dns", 15353, gantryv1.StreamProtocol_STREAM_PROTOCOL_UDP),
+		stream("http", 18080, gantryv1.StreamProtocol_STREAM_PROTOCOL_TCP),
 	}
-	for _, d := range []string{"run", "log", "tmp"} {
+	streams[0].ProxyProtocol = true
+	streams[0].AllowCidrs = []string{"10.0.0.0/8"}
+	got, err := offline.Render(offline.Config(nil, "main", nil, streams), node(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []offline.Problem{{Route: streams[2].Name, Reason: "listen_port 18080 is that of HTTP; give the stream route another"}}
+	if diff := cmp.Diff(want, got.Problems); diff != "" {
+		t.Error(diff)
+	}
+	for name, text := range got.Files {
+		write(t, filepath.Join(dir, "out", name), text)
+	}
+	for file, parts := range map[string][]string{
+		"stream/streams/shop.db.conf":  {"listen 15432 so_keepalive=on;", "proxy_protocol on;", "allow 10.0.0.0/8;", "deny all;"},
+		"stream/streams/shop.dns.conf": {"listen 15353 udp reuseport;"},
+	} {
+		for _, part := range parts {
+			if !strings.Contains(string(got.Files[file]), part) {
+				t.Errorf("%s lacks %q: %s", file, part, got.Files[file])
+			}
+		}
+	}
+	if got.Files["stream/streams/shop.http.conf"] != nil {
+		t.Error("what has a problem was rendered")
+	}
+	nginxTakes(t, dir, "out/stream/nginx.conf")
+}
+
+func stream(name string, port int32, p gantryv1.StreamProtocol) *gantryv1.StreamRoute {
+	return &gantryv1.StreamRoute{
+		Name: "projects/shop/streamRoutes/" + name, Gateway: "gateways/main", Protocol: p, ListenPort: port, App: "projects/shop/apps/" + name, Port: 5432,
+	}
+}
+
+func nginxTakes(t *testing.T, dir, file string) {
+	t.Helper()
+	if _, err := exec.LookPath("nginx"); err != nil {
+		t.Skip("nginx is not installed: apt-get install nginx libnginx-mod-http-lua libnginx-mod-stream libluajit2-5.1-2 lua-cjson")
+	}
+	for _, d := range []string{"run", "log", "tmp", "stream/run", "stream/log"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if out, err := exec.Command("nginx", "-t", "-q", "-e", "stderr", "-c", filepath.Join(dir, "out/nginx.conf")).CombinedOutput(); err != nil {
+	if out, err := exec.Command("nginx", "-t", "-q", "-e", "stderr", "-c", filepath.Join(dir, file)).CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
 }
@@ -80,12 +128,12 @@ func TestVIPs(t *testing.T) {
 		{Name: "lb-1", Address: "10.0.0.1", Priority: 100}, {Name: "lb-2", Address: "10.0.0.2", Priority: 90},
 	}}
 	n := node("/state")
-	got, err := offline.Render(offline.Config(g, "main", nil), n)
+	got, err := offline.Render(offline.Config(g, "main", nil, nil), n)
 	if err != nil || got.VRRPProblem != "" || !strings.Contains(string(got.Files["keepalived.conf"]), "10.0.0.9") {
 		t.Errorf("%v %v", got, err)
 	}
 	n.Name = "lb-3"
-	got, err = offline.Render(offline.Config(g, "main", nil), n)
+	got, err = offline.Render(offline.Config(g, "main", nil, nil), n)
 	if err != nil || !strings.Contains(got.VRRPProblem, "has no node lb-3") || got.Files["keepalived.conf"] != nil {
 		t.Errorf("%v %v", got, err)
 	}

@@ -32,18 +32,20 @@ func (s *runner) ingressRender() *cobra.Command {
 		Short: "Write the Nginx files of routes on this machine",
 		Long: `Writes the files that an ingress-agent makes of routes, with the agent's code: the
 directory of one generation with nginx.conf, a file per host, the balancer's Lua
-and, where a gateway is given, keepalived.conf. No server is asked.
+and, where a gateway is given, keepalived.conf; below stream/ those of the Nginx of
+TCP and UDP, a file per stream route. No server is asked.
 
-FILE holds manifests of routes of one gateway, as "gantry get routes -o yaml"
-prints them, and may hold the gateway itself; other resources are passed over. Or
+FILE holds manifests of routes and stream routes of one gateway, as "gantry get
+routes -o yaml" prints them, and may hold the gateway itself; other resources are passed over. Or
 it is the JSON of a whole configuration, as an agent keeps it in config.json of
 its state directory. A route that an agent would refuse is an error that names
 its field, and nothing is written.
 
 DIR is made if it is not there. It must be empty, or hold only what an earlier
 "gantry ingress render" wrote; that is replaced. Nodes ask the platform for what is
-not in the files: which pods there are, and keys of certificates.`,
-		Example: `  gantry get routes -o yaml > routes.yaml
+not in the files: which pods there are, and keys of certificates. In a stream
+route's file a server that is down stands for its pods.`,
+		Example: `  (gantry get routes -o yaml; echo ---; gantry get streamroutes -o yaml) > routes.yaml
   gantry ingress render -f routes.yaml -o ./nginx
   diff -r ./nginx-before ./nginx
   sudo gantry ingress render -f /var/lib/gantry/ingress-agent/config.json --node lb-1 -o ./nginx`,
@@ -133,6 +135,7 @@ func modelOf(file string, docs []manifest.Document) (ingressModel, error) {
 	m := ingressModel{file: file, documents: map[string]manifest.Document{}}
 	var gateway *gantryv1.Gateway
 	var routes []*gantryv1.Route
+	var streams []*gantryv1.StreamRoute
 	name := ""
 	belongs := func(d manifest.Document, field, to string) error {
 		if name != "" && name != to {
@@ -155,9 +158,14 @@ func modelOf(file string, docs []manifest.Document) (ingressModel, error) {
 				return m, err
 			}
 			routes, m.documents[r.GetName()] = append(routes, r), d
+		case *gantryv1.StreamRoute:
+			if err := belongs(d, "gateway", r.GetGateway()); err != nil {
+				return m, err
+			}
+			streams, m.documents[r.GetName()] = append(streams, r), d
 		}
 	}
-	m.config = offline.Config(gateway, output.Last(name), routes)
+	m.config = offline.Config(gateway, output.Last(name), routes, streams)
 	return m, nil
 }
 

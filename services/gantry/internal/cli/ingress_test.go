@@ -110,6 +110,38 @@ func TestIngressRenderOfAConfiguration(t *testing.T) {
 	}
 }
 
+const streamFile = `---
+kind: StreamRoute
+name: projects/shop/streamRoutes/db
+gateway: main
+listenPort: 5432
+app: db
+port: 5433
+proxyProtocol: true
+`
+
+func TestIngressRenderOfStreams(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "nginx")
+	if got := offlineRun(t, ingressFile+streamFile, "ingress", "render", "-f", "-", "-o", dir); got.code != 0 {
+		t.Fatalf("%+v", got)
+	}
+	want := []string{".rendered", "hosts/shop.test.conf", "keepalived.conf", "nginx.conf", "stream/nginx.conf", "stream/streams/shop.db.conf"}
+	if diff := cmp.Diff(want, tree(t, dir)); diff != "" {
+		t.Error(diff)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "stream/streams/shop.db.conf"))
+	if err != nil || !strings.Contains(string(text), "proxy_protocol on;") || !strings.Contains(string(text), "listen 5432") {
+		t.Errorf("%s %v", text, err)
+	}
+	// Without stream routes their Nginx is gone again.
+	if got := offlineRun(t, ingressFile, "ingress", "render", "-f", "-", "-o", dir); got.code != 0 {
+		t.Fatalf("%+v", got)
+	}
+	if diff := cmp.Diff(want[:4], tree(t, dir)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestIngressRenderRefuses(t *testing.T) {
 	change := func(old, next string) string { return strings.Replace(ingressFile, old, next, 1) }
 	for name, tt := range map[string]struct {
@@ -118,15 +150,17 @@ func TestIngressRenderRefuses(t *testing.T) {
 		code int
 		says string
 	}{
-		"field":        {change("readSeconds: 30", "readSeconds: 90000"), nil, 1, "-:16:12: projects/shop/routes/web: rules.limits.read_seconds 90000 is not from 0 to 86400"},
-		"host":         {change("shop.test", "shop.test;"), nil, 1, `-:12:1: projects/shop/routes/web: host "shop.test;" is not a lower-case DNS name`},
-		"unknown":      {change("port: 8080", "prot: 8080"), nil, 1, "did you mean"},
-		"gateways":     {change("gateway: main", "gateway: other"), nil, 1, "-:11:1: gateway: the file is of gateways/main already, not of gateways/other"},
-		"node":         {ingressFile, []string{"--node", "lb-9"}, 1, "gateway main has no node lb-9"},
-		"not a config": {`{"gateway": "main", "rutes": []}`, nil, 1, `unknown field "rutes"`},
-		"no directory": {ingressFile, []string{"-o", ""}, 2, "name a directory with -o DIR"},
-		"no file":      {ingressFile, []string{"-f", ""}, 2, "name a file with -f FILE"},
-		"bad path":     {ingressFile, []string{"--state-dir", "a b"}, 1, `path "a b" must be absolute`},
+		"field":             {change("readSeconds: 30", "readSeconds: 90000"), nil, 1, "-:16:12: projects/shop/routes/web: rules.limits.read_seconds 90000 is not from 0 to 86400"},
+		"host":              {change("shop.test", "shop.test;"), nil, 1, `-:12:1: projects/shop/routes/web: host "shop.test;" is not a lower-case DNS name`},
+		"unknown":           {change("port: 8080", "prot: 8080"), nil, 1, "did you mean"},
+		"stream port":       {ingressFile + strings.Replace(streamFile, "5432", "443", 1), nil, 1, "-:21:1: projects/shop/streamRoutes/db: listen_port 443 is that of HTTPS"},
+		"stream of another": {ingressFile + strings.Replace(streamFile, "main", "other", 1), nil, 1, "-:20:1: gateway: the file is of gateways/main already"},
+		"gateways":          {change("gateway: main", "gateway: other"), nil, 1, "-:11:1: gateway: the file is of gateways/main already, not of gateways/other"},
+		"node":              {ingressFile, []string{"--node", "lb-9"}, 1, "gateway main has no node lb-9"},
+		"not a config":      {`{"gateway": "main", "rutes": []}`, nil, 1, `unknown field "rutes"`},
+		"no directory":      {ingressFile, []string{"-o", ""}, 2, "name a directory with -o DIR"},
+		"no file":           {ingressFile, []string{"-f", ""}, 2, "name a file with -f FILE"},
+		"bad path":          {ingressFile, []string{"--state-dir", "a b"}, 1, `path "a b" must be absolute`},
 	} {
 		dir := filepath.Join(t.TempDir(), "out")
 		got := offlineRun(t, tt.in, append([]string{"ingress", "render", "-f", "-", "-o", dir}, tt.args...)...)
@@ -135,6 +169,19 @@ func TestIngressRenderRefuses(t *testing.T) {
 		}
 		if _, err := os.Stat(dir); err == nil {
 			t.Errorf("%s: something was written", name)
+		}
+	}
+}
+
+// The example of every rule is one that a node serves.
+func TestTheExampleOfRulesIsServed(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "nginx")
+	if got := offlineRun(t, "", "ingress", "render", "-f", "../../../../examples/hello/rules.yaml", "-o", dir); got.code != 0 {
+		t.Fatalf("%+v", got)
+	}
+	for _, file := range []string{"hosts/shop.demo.test.conf", "hosts/api.demo.test.conf", "hosts/old-shop.demo.test.conf", "stream/streams/demo.db.conf"} {
+		if _, err := os.Stat(filepath.Join(dir, file)); err != nil {
+			t.Error(err)
 		}
 	}
 }

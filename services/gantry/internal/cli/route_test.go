@@ -50,7 +50,7 @@ func TestRoutes(t *testing.T) {
 		t.Errorf("short names in %v", tls)
 	}
 	diff := gantry(t, config, second, "route", "diff", "-f", "-")
-	if diff.code != 0 || !strings.Contains(diff.out, "-    readSeconds: 30\n+    readSeconds: 90\n") || !strings.HasSuffix(diff.out, "route/old unchanged\n") {
+	if diff.code != 0 || !strings.Contains(diff.out, "-    readSeconds: 30\n+    readSeconds: 90\n") || !strings.Contains(diff.out, "\nroute/old unchanged\n--- hosts/shop.test.conf\n") {
 		t.Errorf("%+v", diff)
 	}
 	if got := p.routes["projects/hello/routes/web"].GetRules().GetLimits().GetReadSeconds(); got != 30 {
@@ -102,13 +102,41 @@ func TestRouteDiff(t *testing.T) {
 		"route/web configured\n--- route/web\n+++ route/web\n@@", "\n-    readSeconds: 30\n+    readSeconds: 90\n",
 		"\n--- hosts/web.test.conf\n+++ hosts/web.test.conf\n@@", "\n-        proxy_read_timeout 30s;\n", "\n+        proxy_read_timeout 90s;\n", "\n+        gzip on;\n",
 		"\nroute/new created\n--- /dev/null\n+++ route/new\n@@", "\n--- /dev/null\n+++ hosts/new.test.conf\n@@", "\n+    server_name new.test;\n",
-		"\n+# not served: rules.limits.read_seconds 90000 is not from 0 to 86400\n",
+		"\n+# route/bad is not served: rules.limits.read_seconds 90000 is not from 0 to 86400\n",
 	} {
 		if !strings.Contains(got.out, want) {
 			t.Errorf("no %q in %s", want, got.out)
 		}
 	}
 	if got.code != 0 || strings.Contains(got.out, "-    server_name") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// The file of a host is shown as the gateway has it: with the routes that the
+// diffed file does not name, and once for all that it does; a route that moves
+// changes two.
+func TestRouteDiffOfSharedHosts(t *testing.T) {
+	_, config := startPlatform(t)
+	route := func(name, host, path, more string) string {
+		return "kind: Route\nname: " + name + "\ngateway: main\nhost: " + host + "\npathPrefix: " + path + "\napp: web\nport: 8080\n" + more + "---\n"
+	}
+	all := route("root", "a.test", "/", "") + route("shop", "a.test", "/shop", "") + route("pay", "a.test", "/pay", "")
+	if got := gantry(t, config, all, "apply", "-f", "-"); got.code != 0 {
+		t.Fatalf("%+v", got)
+	}
+	next := route("shop", "a.test", "/shop", "rules: {gzip: true}\n") + route("pay", "b.test", "/pay", "")
+	got := gantry(t, config, next, "route", "diff", "-f", "-")
+	for want, times := range map[string]int{
+		"--- hosts/a.test.conf\n+++ hosts/a.test.conf\n": 1, "--- /dev/null\n+++ hosts/b.test.conf\n": 1,
+		"\n+        gzip on;\n": 2, "\n-    location /pay/ {\n": 1, "\n+    location /pay/ {\n": 1,
+		"\n     location = /shop {\n": 1, "-    location /shop/": 0, "-    server_name": 0,
+	} {
+		if n := strings.Count(got.out, want); n != times {
+			t.Errorf("%d times %q in %s", n, want, got.out)
+		}
+	}
+	if got.code != 0 {
 		t.Errorf("%+v", got)
 	}
 }

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"net"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -28,7 +29,7 @@ func (a *agent) newStreams() error {
 	if err != nil {
 		return err
 	}
-	streamEnv := stream.Env{StateDir: env.StateDir + "/stream", ModulesDir: env.ModulesDir, WorkerUser: env.WorkerUser}
+	streamEnv := stream.Env{StateDir: filepath.Join(env.StateDir, stream.Dir), ModulesDir: env.ModulesDir, WorkerUser: env.WorkerUser}
 	a.streamNginx = stream.NewNginx(a.config.Nginx, streamEnv, a.log)
 	a.streams, err = stream.Open(stream.Config{Env: streamEnv, Daemon: a.streamNginx, Free: stream.Free, Logger: a.log})
 	return err
@@ -83,7 +84,7 @@ func (a *agent) streamStep(ctx context.Context, w *streamWork) time.Duration {
 		a.state.problem("stream", err)
 		return streamPause
 	}
-	build := stream.FromConfig(config, map[int]string{a.config.HTTPPort: "HTTP", a.config.HTTPSPort: "HTTPS"})
+	build := stream.FromConfig(config, stream.Reserved(a.config.HTTPPort, a.config.HTTPSPort))
 	pods := stream.PodsOf(config, a.store.Snapshot(), a.prober.Down())
 	wanted, served := a.streams.Wanted(build, pods), a.streams.Served()
 	if stream.Equal(wanted, w.tried) && now.Before(w.retryAt) && err == nil {

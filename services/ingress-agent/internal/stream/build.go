@@ -47,7 +47,7 @@ func FromConfig(c *ingressv1.GatewayConfig, reserved map[int]string) Build {
 			err = fmt.Errorf("the stream route is listed twice")
 		}
 		if owner, ok := taken[form.Listen]; err == nil && ok {
-			err = fmt.Errorf("port %d is that of %s; give the stream route another listen_port", form.Listen.Port, owner)
+			err = fmt.Errorf("listen_port %d is that of %s; give the stream route another", form.Listen.Port, owner)
 		}
 		b.Wanted[r.GetName()] = true
 		if err != nil {

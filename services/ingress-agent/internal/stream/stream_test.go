@@ -52,6 +52,29 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
+// rule I1: what the grammar lets through is written and reads back, whatever
+// was put into the fields.
+func FuzzRoute(f *testing.F) {
+	f.Add("projects/shop/streamRoutes/db", "projects/shop/apps/db", "10.0.0.0/8", int32(5432), int32(5432), int32(0), int32(0), true)
+	f.Add("projects/shop/streamRoutes/x;y", "projects/shop/apps/$x", "::/0; }", int32(-1), int32(0), int32(2), int32(-1), true)
+	f.Add("projects/shop/streamRoutes/dns", "projects/shop/apps/dns", "2001:db8::1/128", int32(53), int32(53), int32(2), int32(86400), false)
+	f.Fuzz(func(t *testing.T, name, app, cidr string, listen, port, protocol, idle int32, proxy bool) {
+		c := config(route("good", 1), &ingressv1.StreamRoute{
+			Name: name, App: app, ListenPort: listen, Port: port, Protocol: gantryv1.StreamProtocol(protocol),
+			AllowCidrs: []string{cidr}, IdleSeconds: idle, ProxyProtocol: proxy,
+		})
+		b := FromConfig(c, nil)
+		all, err := Render(b, Env{StateDir: "/s", ModulesDir: "/m"})
+		if err != nil {
+			t.Fatalf("the grammar let through what cannot be written: %v", err)
+		}
+		want := fill(b.Gateway, b.Forms, Pods{}, Model{})
+		if got, _, err := parse(all); err != nil || !Equal(got, want) {
+			t.Fatalf("%v\n%s", err, cmp.Diff(want, got))
+		}
+	})
+}
+
 func models() *rapid.Generator[Model] {
 	return rapid.Custom(func(t *rapid.T) Model {
 		m := Model{Gateway: "main"}
