@@ -11,13 +11,13 @@ import (
 	"gantry.dev/test/e2e/clock"
 )
 
-// moves moves a clock of a process until undo, at the latest until the test ends.
-func moves(t *testing.T, pid int, id clock.ID, by time.Duration) (undo func()) {
+// moves moves clocks of a process until undo, at the latest until the test ends.
+func moves(t *testing.T, pid int, by time.Duration, ids ...clock.ID) (undo func()) {
 	t.Helper()
 	if runtime.GOARCH != "amd64" {
 		t.Skip("SKIPPED: clocks can be moved on amd64 only")
 	}
-	back, err := clock.Shift(pid, id, by)
+	back, err := clock.Shift(pid, by, ids...)
 	if err != nil {
 		t.Fatal(err)
 	}

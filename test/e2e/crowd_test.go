@@ -40,7 +40,14 @@ func newCrowd(t *testing.T, n int) *crowd {
 		c.names = append(c.names, fmt.Sprintf("one-%02d", i))
 		fmt.Fprintf(&all, crowdApp, c.names[i])
 	}
-	must(t, "apply", "-f", writeFile(t, all.String()))
+	file := writeFile(t, all.String())
+	// The crowd of a test before may still be on its way out.
+	eventually(t, time.Minute, func() string {
+		if r := gantry(t, "", "apply", "-f", file); r.code != 0 {
+			return r.err
+		}
+		return ""
+	})
 	t.Cleanup(func() { must(t, append([]string{"delete", "app", "-p", "crowd"}, c.names...)...) })
 	// An app that nowhere ran is nothing to a cluster: each ran once.
 	eventually(t, 2*time.Minute, func() string { return c.wrong(func(a app) bool { return a.Status.ReadyReplicas == 1 }) })
@@ -61,12 +68,27 @@ func (c *crowd) wrong(as func(app) bool) string {
 	return strings.Join(wrong, "; ")
 }
 
-// change makes one more release of every app, all at once, and returns when all
-// are accepted.
+// change makes one more release of every app, with another file, all at once,
+// and returns when all are accepted.
 func (c *crowd) change() {
 	c.t.Helper()
 	c.grace++
-	c.patch(fmt.Sprintf(`{"spec":{"graceSeconds":%d}}`, c.grace))
+	c.patch(fmt.Sprintf(`{"spec":{"graceSeconds":%d,"files":[{"path":"/etc/crowd","content":%q}]}}`, c.grace, c.file()))
+}
+
+// file is the content of the newest release's.
+func (c *crowd) file() string { return fmt.Sprintf("grace-%d", c.grace) }
+
+// isBrought waits until a site has the newest release's file of an app.
+func (c *crowd) isBrought(site string) {
+	c.t.Helper()
+	eventually(c.t, 10*time.Second, func() string {
+		there := kubectl(c.t, site, "get", "configmaps", "-n", "gantry-crowd", "-o", "jsonpath={.items[*].data}")
+		if !strings.Contains(there, c.file()) {
+			return fmt.Sprintf("no %s in %s: %s", c.file(), site, there)
+		}
+		return ""
+	})
 }
 
 func (c *crowd) patch(body string) {

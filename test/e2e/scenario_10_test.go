@@ -17,9 +17,9 @@ var managers = map[string]string{"cluster-mgr-1": "127.0.0.1:7091", "cluster-mgr
 // queued is how many apps are left to be changed when the leader falls asleep.
 const queued = 10
 
-// naps is how often a leader is put to sleep until one has tried to write: the
-// store may tell it that its term is over before it comes to that.
-const naps = 8
+// naps is how often a leader is put to sleep until one has tried to write: it
+// may have been done with its work when it fell asleep.
+const naps = 4
 
 // rules S1, S2: an old leader that wakes up and does not know that it slept
 // writes nothing.
@@ -51,24 +51,29 @@ func Test10LeaderSleeps(t *testing.T) {
 }
 
 // oversleeps puts the leader to sleep in the middle of work, for longer than it
-// may lead, and gives who leads then. No clock of it has counted the time, as in
-// a machine that was suspended or moved: only the store can tell it that its term
-// is over, and all that was changed meanwhile is news to it.
+// may lead, and gives who leads then. It has brought an app's files to one site
+// and waits for the other, which answers only when it sleeps: when it wakes up
+// it goes on with the app. No clock of it has counted the time, as in a machine
+// that was suspended or moved, so only the store can tell it that its term is
+// over, and all that was changed meanwhile is news to it.
 func oversleeps(t *testing.T, c *crowd, stale float64) (next string) {
 	t.Helper()
 	old := leader(t, "")
 	pid := pidOf(t, old)
+	answer := hang(t, "site-b-ipaas")
 	c.change()
+	c.isBrought("site-a")
 	wake := hang(t, old)
+	answer()
 	asleep := time.Now()
 	next = leader(t, old)
 	t.Logf("%s sleeps, %s leads after %.1f s", old, next, time.Since(asleep).Seconds())
 	changes(t, 10)
-	time.Sleep(time.Until(asleep.Add(terms)))
 	c.change()
+	// No longer than needed: after 25 s ipaas takes a silent caller for dead.
+	time.Sleep(time.Until(asleep.Add(terms)))
 	slept := time.Since(asleep).Truncate(time.Second)
-	defer moves(t, pid, clock.Steady, -slept)()
-	defer moves(t, pid, clock.Wall, -slept)()
+	defer moves(t, pid, -slept, clock.Steady, clock.Wall)()
 	wake()
 	for end := time.Now().Add(terms / 3); staleEpochs(t) == stale && time.Now().Before(end); {
 		time.Sleep(200 * time.Millisecond)

@@ -116,7 +116,7 @@ func scattered(t *testing.T, offsets map[string]time.Duration) (undo func()) {
 	var back []func()
 	now := parts(t)
 	for name, by := range offsets {
-		back = append(back, moves(t, now[name].PID, clock.Wall, by))
+		back = append(back, moves(t, now[name].PID, by, clock.Wall))
 	}
 	for name, by := range offsets {
 		ahead(t, name, clocks[name], by)

@@ -7,11 +7,13 @@
 package clock
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -32,18 +34,21 @@ const (
 // patience is how long a process may take to stand still elsewhere.
 const patience = 10 * time.Second
 
-// Shift moves one clock of a process by whole seconds until undo. A process
-// that was stopped stays so; one that has ended needs no undo. A process has
-// one shifted clock at a time.
-func Shift(pid int, id ID, by time.Duration) (undo func() error, err error) {
+// Shift moves clocks of a process by whole seconds until undo; before that none
+// can be moved again. A process that was stopped stays so; one that has ended
+// needs no undo.
+func Shift(pid int, by time.Duration, ids ...ID) (undo func() error, err error) {
 	at, err := function(pid)
 	if err != nil {
 		return nil, err
 	}
-	code := shifted(id, by)
+	code := shifted(by, ids)
 	had := make([]byte, len(code))
 	if err := inMemory(pid, func(mem *os.File) error { _, err := mem.ReadAt(had, at); return err }); err != nil {
 		return nil, err
+	}
+	if bytes.HasPrefix(had, ask) {
+		return nil, fmt.Errorf("clocks of process %d are moved already: undo that first", pid)
 	}
 	if err := overwrite(pid, at, code); err != nil {
 		return nil, err
@@ -56,17 +61,24 @@ func Shift(pid int, id ID, by time.Duration) (undo func() error, err error) {
 	}, nil
 }
 
+// ask is how the function that takes the place of clock_gettime begins.
+var ask = []byte{
+	0xb8, 228, 0, 0, 0, // mov eax, SYS_clock_gettime
+	0x0f, 0x05, // syscall
+}
+
 // shifted is a function in the place of clock_gettime: it asks the kernel, and
-// adds to what one of the clocks says.
-func shifted(id ID, by time.Duration) []byte {
-	code := []byte{
-		0xb8, 228, 0, 0, 0, // mov eax, SYS_clock_gettime
-		0x0f, 0x05, // syscall
-		0x83, 0xff, byte(id), // cmp edi, id
-		0x75, 0x07, // jne to the ret
-		0x48, 0x81, 0x06, // add qword ptr [rsi], the four bytes that follow
+// adds to what some of the clocks say.
+func shifted(by time.Duration, ids []ID) []byte {
+	code := slices.Clone(ask)
+	for _, id := range ids {
+		code = append(code,
+			0x83, 0xff, byte(id), // cmp edi, id
+			0x75, 0x07, // jne over the next instruction
+			0x48, 0x81, 0x06, // add qword ptr [rsi], the four bytes that follow
+		)
+		code = binary.LittleEndian.AppendUint32(code, uint32(int32(by/time.Second)))
 	}
-	code = binary.LittleEndian.AppendUint32(code, uint32(int32(by/time.Second)))
 	return append(code, 0xc3) // ret
 }
 

@@ -74,20 +74,24 @@ func TestShift(t *testing.T) {
 	const far = 5 * time.Minute
 	for _, tc := range []struct {
 		name         string
-		id           clock.ID
+		ids          []clock.ID
 		by           time.Duration
 		wall, steady time.Duration
 	}{
-		{"wall ahead", clock.Wall, far, far, 0},
-		{"wall behind", clock.Wall, -far, -far, 0},
-		{"steady ahead", clock.Steady, far, 0, far},
+		{"wall ahead", []clock.ID{clock.Wall}, far, far, 0},
+		{"wall behind", []clock.ID{clock.Wall}, -far, -far, 0},
+		{"steady ahead", []clock.ID{clock.Steady}, far, 0, far},
+		{"both behind", []clock.ID{clock.Steady, clock.Wall}, -far, -far, -far},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			pid, ask := another(t)
 			ask() // it has begun
-			undo, err := clock.Shift(pid, tc.id, tc.by)
+			undo, err := clock.Shift(pid, tc.by, tc.ids...)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if _, err := clock.Shift(pid, tc.by, clock.Wall); err == nil {
+				t.Error("a moved clock was moved again")
 			}
 			if got := ask(); !near(time.Until(got.wall), tc.wall) || !near(got.steady, tc.steady) {
 				t.Errorf("the wall clock is off by %s, %s have passed", time.Until(got.wall), got.steady)
@@ -103,7 +107,7 @@ func TestShift(t *testing.T) {
 }
 
 func TestNoSuchProcess(t *testing.T) {
-	if _, err := clock.Shift(1<<30, clock.Wall, time.Hour); err == nil {
+	if _, err := clock.Shift(1<<30, time.Hour, clock.Wall); err == nil {
 		t.Error("the clock of no process was moved")
 	}
 }

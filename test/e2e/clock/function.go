@@ -31,7 +31,7 @@ func function(pid int) (int64, error) {
 		if s.Name != "__vdso_clock_gettime" {
 			continue
 		}
-		if need := uint64(len(shifted(Wall, 0))); s.Size < need {
+		if need := uint64(len(shifted(0, []ID{Steady, Wall}))); s.Size < need {
 			return 0, fmt.Errorf("clock_gettime has %d bytes, %d are needed", s.Size, need)
 		}
 		return start + int64(s.Value), nil
