@@ -31,7 +31,8 @@ type StreamLogsRequest struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Go on with what is printed from now on, also by pods that are new.
 	Follow bool `protobuf:"varint,2,opt,name=follow,proto3" json:"follow,omitempty"`
-	// Only lines of this time and later.
+	// Only lines of this time and later; without tail_lines also those of each
+	// pod's former container.
 	SinceTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since_time,json=sinceTime,proto3" json:"since_time,omitempty"`
 	// Only so many last lines of each pod; 0: all that its node has kept.
 	TailLines int32 `protobuf:"varint,4,opt,name=tail_lines,json=tailLines,proto3" json:"tail_lines,omitempty"`

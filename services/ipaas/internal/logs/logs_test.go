@@ -27,12 +27,13 @@ type cluster struct {
 	mu      sync.Mutex
 	pods    []kube.Pod
 	lines   map[string][]string
+	former  map[string][]string      // of the container before
 	ends    map[string]chan struct{} // the container dies when it is closed
 	refused map[string]error
 }
 
 func newCluster() *cluster {
-	return &cluster{lines: map[string][]string{}, ends: map[string]chan struct{}{}, refused: map[string]error{}}
+	return &cluster{lines: map[string][]string{}, former: map[string][]string{}, ends: map[string]chan struct{}{}, refused: map[string]error{}}
 }
 
 func (c *cluster) add(name string, lines ...string) {
@@ -40,6 +41,15 @@ func (c *cluster) add(name string, lines ...string) {
 	defer c.mu.Unlock()
 	c.pods = append(c.pods, kube.Pod{Namespace: "gantry-shop", Name: name, UID: name, App: web})
 	c.lines[name], c.ends[name] = lines, make(chan struct{})
+}
+
+// restart ends the pod's container, whose log is late now, and starts another.
+func (c *cluster) restart(name string, late ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.former[name], c.lines[name] = append(c.lines[name], late...), nil
+	close(c.ends[name])
+	c.ends[name] = make(chan struct{})
 }
 
 func (c *cluster) each(f func(kube.Pod)) {
@@ -57,8 +67,14 @@ func (c *cluster) open(ctx context.Context, _, pod string, o kube.LogOptions) (i
 	if err := c.refused[pod]; err != nil {
 		return nil, err
 	}
+	lines := c.lines[pod]
+	if o.Previous {
+		if lines = c.former[pod]; lines == nil {
+			return nil, fault.Precondition("LOG_NOT_THERE", "no container ran before in %s", pod)
+		}
+	}
 	var out bytes.Buffer
-	for _, line := range c.lines[pod] {
+	for _, line := range lines {
 		at, _ := time.Parse(time.RFC3339Nano, strings.Fields(line)[0])
 		if !at.Before(o.Since.Truncate(time.Second)) {
 			fmt.Fprintln(&out, line)
@@ -166,6 +182,38 @@ func TestFollowing(t *testing.T) {
 		}
 		cancel()
 		ended.Wait()
+	})
+}
+
+// What a container printed just before its end is written late, or while nobody
+// read it: it comes all the same, once, and before what its successor prints.
+func TestLastLinesOfAContainerThatRestarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster()
+		c.add("a", at(1.5, "one"), at(1.5, "two"))
+		follow := func(since time.Time, d time.Duration) []string {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			defer cancel()
+			var got collected
+			r := logs.Reader{Pods: c.each, Open: c.open}
+			_ = r.Stream(ctx, logs.Request{App: web, LogOptions: kube.LogOptions{Follow: true, Since: since}}, got.send)
+			return got.got()
+		}
+		time.AfterFunc(2*time.Second, func() { c.restart("a", at(1.5, "three"), at(1.6, "four")) })
+		time.AfterFunc(2500*time.Millisecond, func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.lines["a"] = []string{at(4, "five")}
+		})
+		if got, want := follow(time.Time{}, 5*time.Second), []string{"a:one", "a:two", "a:three", "a:four", "a:five"}; !slices.Equal(got, want) {
+			t.Errorf("followed %q, want %q", got, want)
+		}
+		if got, want := follow(time.Unix(1, 6e8), 5*time.Second), []string{"a:four", "a:five"}; !slices.Equal(got, want) {
+			t.Errorf("since a time before the restart %q, want %q", got, want)
+		}
+		if got, want := follow(time.Time{}, 5*time.Second), []string{"a:five"}; !slices.Equal(got, want) {
+			t.Errorf("from the beginning of the container %q, want %q", got, want)
+		}
 	})
 }
 

@@ -67,7 +67,6 @@ func (t *tail) say(ctx context.Context, err error) {
 func (t *tail) read(ctx context.Context) error {
 	options := t.req.LogOptions
 	if last := t.mark.Last(); !last.IsZero() {
-		t.mark.Resume()
 		options.Since, options.Tail = last, 0
 	}
 	log, err := t.reader.Open(ctx, t.pod.Namespace, t.pod.Name, options)
@@ -75,6 +74,35 @@ func (t *tail) read(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()
+	// Only now is it certain that whatever ran before has ended.
+	if err := t.former(ctx, options); err != nil {
+		return err
+	}
+	return t.lines(ctx, log)
+}
+
+// former reads what the container before the last restart has printed since
+// the wanted time: its last lines may not have come while it ran, because
+// nobody read them then or because they were written late.
+func (t *tail) former(ctx context.Context, options kube.LogOptions) error {
+	if options.Since.IsZero() || options.Tail > 0 || options.Previous {
+		return nil
+	}
+	options.Follow, options.Previous = false, true
+	log, err := t.reader.Open(ctx, t.pod.Namespace, t.pod.Name, options)
+	if fault.HasReason(err, "LOG_NOT_THERE") {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	return t.lines(ctx, log)
+}
+
+// lines puts the lines of a log that have not been put yet.
+func (t *tail) lines(ctx context.Context, log io.Reader) error {
+	t.mark.Resume()
 	lines := bufio.NewReaderSize(log, 4<<10)
 	for {
 		text, truncated, err := nextLine(lines)
