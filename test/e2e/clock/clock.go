@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -47,7 +46,7 @@ func Shift(pid int, by time.Duration, ids ...ID) (undo func() error, err error) 
 	if err := inMemory(pid, func(mem *os.File) error { _, err := mem.ReadAt(had, at); return err }); err != nil {
 		return nil, err
 	}
-	if bytes.HasPrefix(had, ask) {
+	if bytes.HasPrefix(had, []byte(ask)) {
 		return nil, fmt.Errorf("clocks of process %d are moved already: undo that first", pid)
 	}
 	if err := overwrite(pid, at, code); err != nil {
@@ -62,15 +61,13 @@ func Shift(pid int, by time.Duration, ids ...ID) (undo func() error, err error) 
 }
 
 // ask is how the function that takes the place of clock_gettime begins.
-var ask = []byte{
-	0xb8, 228, 0, 0, 0, // mov eax, SYS_clock_gettime
-	0x0f, 0x05, // syscall
-}
+const ask = "\xb8\xe4\x00\x00\x00" + // mov eax, SYS_clock_gettime
+	"\x0f\x05" // syscall
 
 // shifted is a function in the place of clock_gettime: it asks the kernel, and
 // adds to what some of the clocks say.
 func shifted(by time.Duration, ids []ID) []byte {
-	code := slices.Clone(ask)
+	code := []byte(ask)
 	for _, id := range ids {
 		code = append(code,
 			0x83, 0xff, byte(id), // cmp edi, id
