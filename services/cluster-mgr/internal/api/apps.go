@@ -39,7 +39,10 @@ func (s *appService) create(ctx context.Context, r mutation, app *gantryv1.App, 
 		return nil, fault.Precondition("APP_BEING_DELETED", "%s is still being removed from its clusters; try again in a moment", app.GetName())
 	}
 	next := &gantryv1.App{Name: app.GetName(), Spec: app.GetSpec(), CreateTime: timestamppb.Now()}
-	assignment := store.Item[store.Assignment]{Value: store.Assignment{App: app.GetName(), Desired: desired(app.GetSpec(), int(app.GetSpec().GetReplicas()))}}
+	assignment := store.Item[store.Assignment]{
+		ModRevision: store.Any, // what belonged to no app goes
+		Value:       store.Assignment{App: app.GetName(), Desired: desired(app.GetSpec(), int(app.GetSpec().GetReplicas()))},
+	}
 	return s.release(ctx, r, release{app: next, assignment: assignment, project: project}, validateOnly)
 }
 

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	gantryv1 "gantry.dev/proto/gen/gantry/v1"
+	"gantry.dev/services/cluster-mgr/internal/store"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 )
@@ -138,6 +139,24 @@ func TestWhereAClusterIsMayChangeWhichItIsMayNot(t *testing.T) {
 	moved.Etag = "1"
 	_, err = service.UpdateCluster(h.admin(), &gantryv1.UpdateClusterRequest{Cluster: moved})
 	h.refused(err, "ETAG_MISMATCH")
+}
+
+// What an older version left of a deleted app does not stand in the way of one
+// of its name, and is not taken for its own.
+func TestAnAssignmentOfNoAppIsReplaced(t *testing.T) {
+	h := newHarness(t)
+	h.platform()
+	change := store.NewChange()
+	h.store.Assignments.Put(change, web().GetName(), store.Assignment{App: web().GetName(), Desired: 9, Release: 5}, 0)
+	_, err := h.store.Commit(t.Context(), change)
+	h.ok(err)
+	_, err = h.apply(web())
+	h.ok(err)
+	a, err := h.store.Assignments.Get(t.Context(), web().GetName())
+	h.ok(err)
+	if a.Value.Desired == 9 || a.Value.Release != 0 {
+		t.Errorf("the new app took what was there: %+v", a.Value)
+	}
 }
 
 func TestRebalanceIsAskedForOnce(t *testing.T) {
