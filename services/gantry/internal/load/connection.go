@@ -22,6 +22,7 @@ type connection struct {
 	net.Conn
 	reader *bufio.Reader
 	used   bool
+	idle   time.Time // since when
 	// over is set when the connection must not carry another request.
 	over bool
 }

@@ -5,8 +5,13 @@ import (
 	"time"
 )
 
+// rest is how long a connection may lie idle while others are opened in the
+// place of those that have ended.
+const rest = 200 * time.Millisecond
+
 // pool keeps connections open and hands them out in turn, so that all of them
-// are in use at any rate.
+// are in use at any rate, also while the other side ends one after each answer:
+// a client that left the others idle then would not hear that they end, too.
 type pool struct {
 	address string
 	keep    int
@@ -17,8 +22,9 @@ type pool struct {
 	closed bool
 }
 
-// get hands out a connection: a new one until keep are held, then the one
-// that has been idle longest, or a new one when none is idle.
+// get hands out a connection: a new one until keep are held, but first one that
+// has rested; then the one that has been idle longest, or a new one when none
+// is idle.
 func (p *pool) get(deadline time.Time) (*connection, error) {
 	if c := p.reuse(); c != nil {
 		return c, nil
@@ -35,7 +41,7 @@ func (p *pool) get(deadline time.Time) (*connection, error) {
 func (p *pool) reuse() *connection {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.idle) > 0 && p.held >= p.keep {
+	for len(p.idle) > 0 && (p.held >= p.keep || time.Since(p.idle[0].idle) > rest) {
 		c := p.idle[0]
 		p.idle = p.idle[1:]
 		if !c.closedByPeer() {
@@ -56,6 +62,7 @@ func (p *pool) put(c *connection) {
 		p.held--
 		return
 	}
+	c.idle = time.Now()
 	p.idle = append(p.idle, c)
 }
 
